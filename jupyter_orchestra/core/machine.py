@@ -1,0 +1,745 @@
+"""The machine that decides: facts in, wishes out. It holds all state and knows no I/O, clock, thread or random number.
+
+Longer than the other modules on purpose: one class, one short method for each fact, so that the whole of what is
+decided can be read in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from heapq import heappop, heappush
+from typing import Any
+
+import msgspec
+
+from . import events as e
+from . import naming
+from .model import (
+    RETRYABLE,
+    Failure,
+    Input,
+    Kind,
+    Stage,
+    State,
+    Step,
+    Task,
+    When,
+)
+from .naming import Refusal
+from .queue import Pools, SlotQueue
+from .transitions import TRANSITIONS, IllegalTransition
+
+S = State
+BLOCKED_RETRY = 5.0  # seconds until a blocked attempt is tried again
+STORY_LIMIT = 200  # steps kept of one task's story
+
+
+class MachineState(msgspec.Struct):
+    """Everything that the machine knows; what else it holds is an index of this."""
+
+    tasks: dict[str, Task] = {}
+    names: dict[str, str] = {}  # present name -> uid
+    older: dict[str, int] = {}  # name -> how many older tasks bear NAME@k
+    kinds: dict[str, Kind] = {}
+    tiers: dict[str, int] = {}
+    max_unfinished: int = 10_000
+    dispatched: int = 0
+    epoch: int = 0
+    holds: dict[str, tuple[int, Pools]] = {}  # uid -> (attempt, pools) of what still runs or is being stopped
+    blocked: str = ""  # why the journal can't be written; nothing new starts meanwhile
+    later: dict[str, float] = {}  # uid of a blocked task -> when it is tried again
+
+
+class Machine:
+    """The state of all tasks. Change it only through :meth:`handle`."""
+
+    def __init__(self, state: MachineState | None = None) -> None:
+        self.state = state or MachineState()
+        self._queue = SlotQueue()
+        self._dependents: dict[str, list[str]] = {}
+        self._unended = 0
+        self._due: list[tuple[float, str]] = []  # may hold moments that no longer matter
+        self._out: list[e.Command] = []
+        self._shown: set[str] = set()
+        self._rebuild()
+
+    # what others ask
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """All tasks by uid, in the order of dispatch. To be read, never changed."""
+        return self.state.tasks
+
+    def find(self, name: str) -> Task | None:
+        """The task with that name (or ``NAME@k``) or uid."""
+        return self.state.tasks.get(self.state.names.get(name, name))
+
+    def due(self) -> float | None:
+        """When the next :class:`~.events.TimePassed` is wanted, POSIX seconds."""
+        return self._due[0][0] if self._due else None
+
+    def inputs(self, task: Task) -> dict[str, Input]:
+        """What ``results`` holds for a task."""
+        found = {}
+        for name, uid in task.after:
+            before = self.state.tasks.get(uid)
+            if before is None:
+                found[name] = Input(S.LOST, error=f"task {name!r} was forgotten")
+            elif before.state is S.DONE and before.result is not None:
+                found[name] = Input(S.DONE, before.result.value)
+            else:
+                found[name] = Input(before.state, error=before.failure.line() if before.failure else before.reason)
+        return found
+
+    def ahead(self, task: Task) -> int:
+        """How many tasks wait for the same slots before this one."""
+        waits = task.state is S.QUEUED and task.uid not in self.state.later and task.uid not in self.state.holds
+        return self._queue.ahead(task.uid) if waits else 0
+
+    def free_slots(self, kind: str) -> tuple[int, int]:
+        """(taken, all) slots of a worker kind."""
+        return self._queue.used[kind], self._queue.slots.get(kind, 0)
+
+    # the one way in
+
+    def handle(self, event: e.Event) -> list[e.Command]:
+        """Take a fact in and say what is to be done about it.
+
+        Raises
+        ------
+        IllegalTransition
+            When the machine itself has a bug.
+        """
+        self._out, self._shown = [], set()
+        handler: Callable[[Any], None] = _HANDLERS[type(event)].__get__(self)
+        try:
+            handler(event)
+        except Refusal as refusal:
+            assert isinstance(event, e.Asked)
+            self._out.append(e.Refused(event.request, str(refusal)))
+        self._start(event.at)
+        return self._out
+
+    # facts about the whole
+
+    def _on_kernel_started(self, event: e.KernelStarted) -> None:
+        state = self.state
+        pending = [task for task in state.tasks.values() if task.stage is Stage.QUEUED]
+        state.epoch, state.tiers, state.max_unfinished = event.epoch, dict(event.tiers), event.max_unfinished
+        state.kinds, state.blocked = {kind.name: kind for kind in event.kinds}, ""
+        self._declare_slots()
+        for uid, (attempt, _) in list(state.holds.items()):
+            if uid in state.tasks:  # it may be forgotten already
+                state.tasks[uid].stopping = False
+            self._release(uid, attempt)
+        for task in list(state.tasks.values()):
+            if task.ended:
+                if task.snapshot:
+                    self._lose_snapshot(task, "the kernel died before its variables were copied")
+                continue
+            if task.state is S.RUNNING or task.before is S.RUNNING:
+                task.needs_you = (
+                    f"cut off: rerun it (%orchestra retry {task.name}) or drop it (%orchestra forget {task.name})"
+                )
+                self._end(task, S.LOST, event.at, "the kernel died while it ran")
+            elif task.snapshot:
+                self._fail_snapshot(task, event.at, "the kernel died before its variables were copied")
+        self._out += [e.Deliver(task.uid, task.attempt) for task in pending]
+
+    def _on_kind_declared(self, event: e.KindDeclared) -> None:
+        self.state.kinds[event.kind.name] = event.kind
+        self._declare_slots()
+
+    def _on_journal_blocked(self, event: e.JournalBlocked) -> None:
+        self.state.blocked = event.reason
+        self._show_unended()
+
+    def _on_journal_freed(self, event: e.JournalFreed) -> None:
+        self.state.blocked = ""
+        self._show_unended()
+
+    def _on_time_passed(self, event: e.TimePassed) -> None:
+        while self._due and self._due[0][0] <= event.at:
+            _, uid = heappop(self._due)
+            task = self.state.tasks.get(uid)
+            if task is None:
+                continue
+            if (at := self.state.later.get(uid)) is not None and at <= event.at:
+                del self.state.later[uid]
+                task.needs_you = ""
+                if task.state is S.QUEUED:
+                    self._enqueue(task)
+                    self._show(task)
+            elif (
+                task.state is S.RUNNING
+                and task.deadline is not None
+                and task.deadline <= event.at
+                and not task.stopping
+            ):
+                self._time_out(task, event.at)
+
+    # dispatch
+
+    def _on_tasks_dispatched(self, event: e.TasksDispatched) -> None:
+        state = self.state
+        if self._unended + len(event.tasks) > state.max_unfinished:
+            raise Refusal(
+                f"{self._unended} tasks have not ended yet and the limit is {state.max_unfinished}: "
+                "wait for some, or cancel some"
+            )
+        names = naming.choose_names(event.tasks, self.find)
+        afters = naming.resolve(event.tasks, names, self.find, state.names)
+        for spec in event.tasks:
+            if spec.worker not in state.kinds:
+                raise Refusal(f"unknown worker {spec.worker!r}; there are: {', '.join(state.kinds)}")
+            if spec.tier and spec.tier not in state.tiers:
+                raise Refusal(f"unknown tier {spec.tier!r}; there are: {', '.join(state.tiers) or 'none yet'}")
+            if spec.uid in state.tasks:
+                raise Refusal(f"a task with the uid {spec.uid} exists")
+        for spec, name in zip(event.tasks, names, strict=True):
+            self._retire_name(name, event.at)
+            task = Task(
+                spec, name, S.WAITING, event.at, after=afters[spec.uid], retries_left=spec.retries,
+                snapshot=spec.snapshot, capture=spec.capture, order=state.dispatched, story=[Step(event.at, S.WAITING)],
+            )  # fmt: skip
+            state.dispatched += 1
+            state.tasks[spec.uid], state.names[name] = task, spec.uid
+            self._unended += 1
+            self._show(task)
+        for spec in event.tasks:
+            for _, uid in afters[spec.uid]:
+                self._dependents.setdefault(uid, []).append(spec.uid)
+            self._settle(state.tasks[spec.uid], event.at)
+        self._out.append(e.Accepted(event.request, tuple(spec.uid for spec in event.tasks), tuple(names)))
+
+    def _retire_name(self, name: str, now: float) -> None:
+        """An older task of that name becomes NAME@k; a live one (``--replace``) is cancelled first."""
+        older = self.find(name)
+        if older is None or older.name != name:
+            return
+        if not older.ended:
+            self._cancel(older, now, "replaced by a new task of that name")
+        count = self.state.older.get(name, 0) + 1
+        self.state.older[name] = count
+        older.name = f"{name}@{count}"
+        self.state.names[older.name] = older.uid
+        self._show(older)
+
+    def _on_snapshot_taken(self, event: e.SnapshotTaken) -> None:
+        task = self.state.tasks.get(event.uid)
+        if task is None or not task.snapshot:
+            return
+        task.snapshot, task.capture = False, event.capture
+        self._settle(task, event.at)
+
+    def _on_snapshot_failed(self, event: e.SnapshotFailed) -> None:
+        task = self.state.tasks.get(event.uid)
+        if task is not None and task.snapshot and task.ended:
+            self._lose_snapshot(task, event.message)
+        elif task is not None and task.snapshot:
+            self._fail_snapshot(task, event.at, event.message)
+
+    @staticmethod
+    def _lose_snapshot(task: Task, message: str) -> None:
+        """Its variables will never come: whether it was cancelled meanwhile or not, it can't be run again."""
+        task.snapshot = False
+        task.failure = Failure("snapshot", "SnapshotFailed", message)
+
+    def _fail_snapshot(self, task: Task, now: float, message: str) -> None:
+        self._lose_snapshot(task, message)
+        if task.state is S.PAUSED:
+            self._move(task, S.WAITING, now)
+        self._end(task, S.FAILED, now, message)
+
+    # what is asked of tasks
+
+    def _on_cancel_asked(self, event: e.CancelAsked) -> None:
+        tasks = self._targets(event.targets, event.all)
+        for task in tasks:
+            if not task.ended:
+                self._cancel(task, event.at, event.reason)
+            elif task.state is S.LOST:
+                task.needs_you = ""
+                self._show(task)
+        self._accept(event.request, tasks)
+
+    def _on_pause_asked(self, event: e.PauseAsked) -> None:
+        tasks = [task for task in self._targets(event.targets, event.all) if not (event.all and task.state is S.PAUSED)]
+        if event.all:
+            tasks = [task for task in tasks if task.state is not S.RUNNING or self._kind(task).pausable]
+        for task in tasks:
+            if task.ended:
+                raise Refusal(f"task {task.name!r} is {task.state}: only a task that has not ended can be paused")
+            if task.state is S.PAUSED:
+                raise Refusal(f"task {task.name!r} is paused already: %resume {task.name} lets it go on")
+            if task.state is S.RUNNING and not self._kind(task).pausable:
+                raise Refusal(
+                    f"task {task.name!r} can't be paused while it runs: {task.spec.worker} tasks have no pause"
+                )
+        for task in tasks:
+            self._pause(task, event.at)
+        self._accept(event.request, tasks)
+
+    def _on_resume_asked(self, event: e.ResumeAsked) -> None:
+        tasks = [task for task in self._targets(event.targets, event.all) if not event.all or task.state is S.PAUSED]
+        for task in tasks:
+            if task.state is not S.PAUSED:
+                raise Refusal(f"task {task.name!r} is {task.state}, not paused")
+        for task in tasks:
+            self._resume(task, event.at)
+        self._accept(event.request, tasks)
+
+    def _on_retry_asked(self, event: e.RetryAsked) -> None:
+        tasks = self._targets(event.targets)
+        again = {task.uid for task in tasks}
+        for task in tasks:
+            if task.state not in RETRYABLE:
+                hint = "it has not ended" if not task.ended else "it succeeded: dispatch it again instead"
+                raise Refusal(f"task {task.name!r} is {task.state}: {hint}")
+            if _without_variables(task):
+                raise Refusal(f"task {task.name!r} never got its variables: dispatch it again")
+            if gone := [label for label, uid in task.after if uid not in self.state.tasks]:
+                raise Refusal(f"task {gone[0]!r}, which {task.name!r} comes after, was forgotten: dispatch it again")
+            if verdict := self._verdict(task, again):
+                raise Refusal(f"task {task.name!r} can't begin, since {verdict}: retry that one too")
+        revived = list(self._revivable(tasks))
+        for task in (*tasks, *revived):
+            self._again(task, event.at, "retry")
+        for task in (*tasks, *revived):
+            self._settle(task, event.at)
+        self._accept(event.request, [*tasks, *revived])
+
+    def _revivable(self, tasks: list[Task]) -> Iterator[Task]:
+        """Tasks that were cancelled only because one of these did not succeed, and those after them."""
+        seen = {task.uid for task in tasks}
+        todo = list(tasks)
+        while todo:
+            source = todo.pop()
+            for uid in self._dependents.get(source.uid, ()):
+                task = self.state.tasks.get(uid)
+                if task is None or uid in seen or task.state is not S.CANCELLED or task.because != source.uid:
+                    continue
+                gone = any(before not in self.state.tasks for _, before in task.after)
+                if not gone and not _without_variables(task):
+                    seen.add(uid)
+                    todo.append(task)
+                    yield task
+
+    def _on_forget_asked(self, event: e.ForgetAsked) -> None:
+        if event.ended:
+            tasks = [task for task in self.state.tasks.values() if self._forgettable(task)]
+        else:
+            tasks = self._targets(event.targets)
+        for task in tasks:
+            if not task.ended:
+                raise Refusal(f"task {task.name!r} is still {task.state}: cancel it first (%cancel {task.name})")
+            for uid in self._dependents.get(task.uid, ()):
+                other = self.state.tasks.get(uid)
+                if other is not None and not other.ended:
+                    raise Refusal(
+                        f"task {other.name!r} comes after {task.name!r} and has not ended: wait, or cancel it"
+                    )
+        for task in tasks:
+            self._forget(task)
+        self._accept(event.request, tasks)
+
+    def _forgettable(self, task: Task) -> bool:
+        dependents = (self.state.tasks.get(uid) for uid in self._dependents.get(task.uid, ()))
+        return (
+            task.ended
+            and task.uid not in self.state.holds
+            and task.state is not S.LOST
+            and task.stage is not Stage.QUEUED
+            and all(other is None or other.ended for other in dependents)
+        )
+
+    def _forget(self, task: Task) -> None:
+        for _, uid in task.after:
+            if uid in self._dependents:
+                self._dependents[uid] = [other for other in self._dependents[uid] if other != task.uid]
+        self._dependents.pop(task.uid, None)
+        del self.state.tasks[task.uid]
+        if self.state.names.get(task.name) == task.uid:
+            del self.state.names[task.name]
+        self._out.append(e.DropTask(task.uid))
+
+    def _on_steer_asked(self, event: e.SteerAsked) -> None:
+        (task,) = self._targets((event.target,))
+        if not self._kind(task).steerable:
+            raise Refusal(f"task {task.name!r} takes no messages: {task.spec.worker} tasks can't be steered")
+        if task.state is not S.RUNNING:
+            raise Refusal(f"task {task.name!r} is {task.state}: only a running task can be steered")
+        self._out.append(e.SteerTask(task.uid, task.attempt, event.text))
+        self._accept(event.request, [task])
+
+    # what workers report
+
+    def _on_worker_started(self, event: e.WorkerStarted) -> None:
+        if task := self._current(event):
+            task.process = event.process
+
+    def _on_task_progressed(self, event: e.TaskProgressed) -> None:
+        if task := self._current(event):
+            if event.fraction is not None:
+                task.progress = event.fraction
+            task.line = event.line or task.line
+            self._show(task)
+
+    def _on_task_finished(self, event: e.TaskFinished) -> None:
+        self._release(event.uid, event.attempt)
+        task = self._current(event)
+        if task is None:
+            self._keep_late(event)
+            return
+        task.result = event.result
+        if task.stopping:  # asked to stop, and yet it came to its end: the stop stays
+            self._end_stopped(task, event.at)
+        else:
+            task.progress = 1.0
+            self._end(task, S.DONE, event.at, "")
+
+    def _on_task_failed(self, event: e.TaskFailed) -> None:
+        self._release(event.uid, event.attempt)
+        task = self._current(event)
+        if task is None:
+            self._keep_late(event)
+            return
+        task.result = event.result
+        if task.stopping:
+            self._end_stopped(task, event.at)
+        else:
+            self._fail(task, event.failure, event.at)
+
+    def _on_task_blocked(self, event: e.TaskBlocked) -> None:
+        self._release(event.uid, event.attempt)
+        task = self._current(event)
+        if task is None:
+            return
+        if task.stopping:
+            self._end_stopped(task, event.at)
+            return
+        if task.state is S.PAUSED:
+            task.before = S.QUEUED
+            self._show(task)
+            return
+        self._move(task, S.QUEUED, event.at, event.reason)
+        task.needs_you = event.reason
+        self.state.later[task.uid] = event.at + BLOCKED_RETRY
+        heappush(self._due, (event.at + BLOCKED_RETRY, task.uid))
+
+    def _on_task_stopped(self, event: e.TaskStopped) -> None:
+        self._release(event.uid, event.attempt)
+        task = self._current(event)
+        if task is None:
+            stopped = self.state.tasks.get(event.uid)
+            if stopped is not None and stopped.attempt == event.attempt:
+                stopped.stopping = False
+                self._show(stopped)
+        elif task.stopping:
+            self._end_stopped(task, event.at)
+        else:
+            self._fail(task, Failure("killed", "Stopped", "its worker ended without a result"), event.at)
+
+    def _on_result_shown(self, event: e.ResultShown) -> None:
+        task = self.state.tasks.get(event.uid)
+        if task is not None and task.attempt == event.attempt and task.stage is Stage.QUEUED:
+            task.stage = Stage.SHOWN
+            self._show(task)
+
+    def _keep_late(self, event: e.TaskFinished | e.TaskFailed) -> None:
+        """A result that comes after a cancel is kept with the task and never delivered."""
+        task = self.state.tasks.get(event.uid)
+        if task is not None and task.attempt == event.attempt and task.state is S.CANCELLED and task.result is None:
+            task.result = event.result
+
+    # moves
+
+    def _move(self, task: Task, to: State, now: float, reason: str = "") -> None:
+        if (task.state, to) not in TRANSITIONS:
+            raise IllegalTransition(task, to)
+        task.state, task.reason = to, reason
+        task.story.append(Step(now, to, reason))
+        if len(task.story) > STORY_LIMIT:
+            del task.story[1]
+        self._show(task)
+
+    def _end(self, task: Task, to: State, now: float, reason: str, because: str = "") -> None:
+        """End a task and, in a loop rather than by recursion, whatever its end cancels."""
+        todo = [(task, to, reason, because)]
+        while todo:
+            current, state, why, source = todo.pop()
+            if current.ended:
+                continue
+            self._queue.remove(current.uid)
+            self.state.later.pop(current.uid, None)
+            self._move(current, state, now, why)
+            current.ended_at, current.before, current.because = now, None, source
+            current.deadline = current.remaining = None
+            if state is not S.LOST:
+                current.needs_you = ""
+            current.stopping = current.stopping and current.uid in self.state.holds
+            self._unended -= 1
+            self._deliver(current)
+            for uid in self._dependents.get(current.uid, ()):
+                dependent = self.state.tasks.get(uid)
+                if dependent is None or dependent.state not in (S.WAITING, S.PAUSED):
+                    continue
+                if dependent.state is S.PAUSED and dependent.before is not S.WAITING:
+                    continue
+                if verdict := self._verdict(dependent):
+                    todo.append((dependent, S.CANCELLED, verdict, self._culprit(dependent)))
+                elif dependent.state is S.WAITING:
+                    self._settle(dependent, now)
+
+    def _deliver(self, task: Task) -> None:
+        """What the person did not end themselves comes back to them."""
+        wanted = task.state in (S.DONE, S.FAILED) or (bool(task.because) and task.spec.when is When.SUCCESS)
+        if wanted:
+            task.stage = Stage.QUEUED
+            self._out.append(e.Deliver(task.uid, task.attempt))
+
+    def _settle(self, task: Task, now: float) -> None:
+        """A waiting task goes on to the queue, or is cancelled, once what it waits for has ended."""
+        if task.state is not S.WAITING:
+            return
+        before = [self.state.tasks[uid] for _, uid in task.after]
+        if verdict := self._verdict(task):
+            self._end(task, S.CANCELLED, now, verdict, self._culprit(task))
+        elif not task.snapshot and all(other.ended for other in before):
+            self._move(task, S.QUEUED, now)
+            task.queued_at = now
+            self._enqueue(task)
+
+    def _verdict(self, task: Task, again: Collection[str] = ()) -> str:
+        """Why a task can never begin; empty while it still can. Those in `again` are about to be run again."""
+        before = [(label, self.state.tasks[uid]) for label, uid in task.after]
+        over = [(label, other) for label, other in before if other.ended and other.uid not in again]
+        if task.spec.when is When.SUCCESS:
+            return next((f"{label} {_ended_how(other)}" for label, other in over if other.state is not S.DONE), "")
+        if task.spec.when is When.FAILURE and before and len(over) == len(before):
+            if all(other.state is S.DONE for _, other in over):
+                return "nothing before it failed"
+            if not any(other.state in (S.FAILED, S.LOST) for _, other in over):
+                return "what comes before it was cancelled, not failed"
+        return ""
+
+    def _culprit(self, task: Task) -> str:
+        """The task whose end is the reason of a verdict; when it is run again, so is `task`."""
+        before = [self.state.tasks[uid] for _, uid in task.after]
+        wrong = [other for other in before if other.ended and other.state is not S.DONE] or before
+        return wrong[0].uid
+
+    def _enqueue(self, task: Task) -> None:
+        if task.uid not in self.state.holds:  # else its older attempt is still being stopped: see _release
+            self._queue.add(task.uid, self._pools(task), task.spec.priority, task.queued_at, task.order)
+
+    def _start(self, now: float) -> None:
+        if self.state.blocked:
+            return
+        while (taken := self._queue.take()) is not None:
+            uid, pools = taken
+            task = self.state.tasks[uid]
+            task.attempt += 1
+            task.started_at, task.ended_at, task.progress, task.line = now, None, None, ""
+            self.state.holds[uid] = (task.attempt, pools)
+            self._move(task, S.RUNNING, now)
+            if task.spec.timeout is not None:
+                self._arm(task, now + task.spec.timeout)
+            self._out.append(e.StartTask(uid, task.attempt))
+
+    def _arm(self, task: Task, deadline: float) -> None:
+        task.deadline = deadline
+        heappush(self._due, (deadline, task.uid))
+
+    def _time_out(self, task: Task, now: float) -> None:
+        failure = Failure("timeout", "TimedOut", f"it ran longer than its {task.spec.timeout:g} s")
+        task.stopping = True
+        self._out.append(e.StopTask(task.uid, task.attempt))
+        if self._kind(task).cooperative:
+            task.failure = failure
+            self._show(task)
+        else:
+            self._fail(task, failure, now)
+
+    def _fail(self, task: Task, failure: Failure, now: float) -> None:
+        """An attempt failed: the next one, if the person asked for retries, or the end."""
+        task.failure = failure
+        if not task.retries_left or task.state is not S.RUNNING:
+            self._end(task, S.FAILED, now, failure.line())
+            return
+        task.retries_left -= 1
+        self._move(task, S.QUEUED, now, f"{failure.line()}; tried again")
+        self._clear(task)
+        task.queued_at = now
+        self._enqueue(task)
+
+    def _end_stopped(self, task: Task, now: float) -> None:
+        """A stop took effect: it was a cancel, or the time had run out."""
+        if task.failure is not None and task.failure.kind == "timeout":
+            task.stopping = False
+            self._fail(task, task.failure, now)
+        else:
+            self._end(task, S.CANCELLED, now, task.reason)
+
+    def _cancel(self, task: Task, now: float, reason: str) -> None:
+        runs = task.state is S.RUNNING or task.before is S.RUNNING
+        if runs and not task.stopping:
+            self._out.append(e.StopTask(task.uid, task.attempt))
+            task.stopping = True
+        if runs and self._kind(task).cooperative:
+            task.reason, task.failure = reason, None  # a cancel wins over a time-out that is not confirmed yet
+            self._show(task)
+            return
+        self._end(task, S.CANCELLED, now, reason)
+
+    def _pause(self, task: Task, now: float) -> None:
+        before = task.state
+        if before is S.RUNNING:
+            self._out.append(e.PauseTask(task.uid, task.attempt))
+            if task.deadline is not None:
+                task.remaining, task.deadline = max(0.0, task.deadline - now), None
+        self._queue.remove(task.uid)
+        self.state.later.pop(task.uid, None)
+        self._move(task, S.PAUSED, now, "paused by you")
+        task.before = before
+
+    def _resume(self, task: Task, now: float) -> None:
+        before = task.before or S.QUEUED
+        task.before = None
+        self._move(task, before, now)
+        if before is S.RUNNING:
+            self._out.append(e.ResumeTask(task.uid, task.attempt))
+            if task.remaining is not None:
+                self._arm(task, now + task.remaining)
+                task.remaining = None
+        elif before is S.QUEUED:
+            task.needs_you = ""
+            self._enqueue(task)
+        else:
+            self._settle(task, now)
+
+    def _again(self, task: Task, now: float, reason: str) -> None:
+        """Back from an end to waiting, with a clean slate."""
+        self._move(task, S.WAITING, now, reason)
+        self._clear(task)
+        task.retries_left = task.spec.retries
+        self._unended += 1
+        if task.stage is Stage.QUEUED:
+            task.stage = Stage.SUPERSEDED
+
+    @staticmethod
+    def _clear(task: Task) -> None:
+        task.result = task.failure = task.process = None
+        task.because = task.needs_you = task.line = ""
+        task.stopping = False
+        task.ended_at = task.progress = task.deadline = task.remaining = None
+
+    # helpers
+
+    def _release(self, uid: str, attempt: int) -> None:
+        held = self.state.holds.get(uid)
+        if held is None or held[0] != attempt:
+            return
+        del self.state.holds[uid]
+        self._queue.free(held[1])
+        task = self.state.tasks.get(uid)
+        if task is not None and task.state is S.QUEUED:
+            self._enqueue(task)
+        elif task is not None and task.ended and task.stopping:
+            task.stopping = False
+            self._show(task)
+
+    def _current(self, event: e.Reported) -> Task | None:
+        """The task, if that attempt of it still runs; a report of an older one is stale."""
+        task = self.state.tasks.get(event.uid)
+        if task is None or task.attempt != event.attempt:
+            return None
+        return task if task.state is S.RUNNING or task.before is S.RUNNING else None
+
+    def _targets(self, names: tuple[str, ...], everything: bool = False) -> list[Task]:
+        if everything:
+            return [task for task in self.state.tasks.values() if not task.ended]
+        if not names:
+            raise Refusal("which task? give a name, or --all")
+        found = {}
+        for name in names:
+            task = self.find(name)
+            if task is None:
+                raise Refusal(naming.unknown(name, self.state.names))
+            found[task.uid] = task
+        return list(found.values())
+
+    def _accept(self, request: str, tasks: Iterable[Task]) -> None:
+        tasks = list(tasks)
+        self._out.append(e.Accepted(request, tuple(t.uid for t in tasks), tuple(t.name for t in tasks)))
+
+    def _kind(self, task: Task) -> Kind:
+        return self.state.kinds.get(task.spec.worker) or Kind(task.spec.worker, 0)
+
+    @staticmethod
+    def _pools(task: Task) -> Pools:
+        return (task.spec.worker, f"tier:{task.spec.tier}") if task.spec.tier else (task.spec.worker,)
+
+    def _declare_slots(self) -> None:
+        self._queue.slots = {name: kind.slots for name, kind in self.state.kinds.items()}
+        self._queue.slots.update({f"tier:{name}": slots for name, slots in self.state.tiers.items()})
+
+    def _show(self, task: Task) -> None:
+        task.version += 1
+        if task.uid not in self._shown:
+            self._shown.add(task.uid)
+            self._out.append(e.ShowCard(task.uid))
+
+    def _show_unended(self) -> None:
+        for task in self.state.tasks.values():
+            if not task.ended:
+                self._show(task)
+
+    def _rebuild(self) -> None:
+        """Make the indexes anew from the state."""
+        self._declare_slots()
+        for _, pools in self.state.holds.values():
+            self._queue.hold(pools)
+        for task in self.state.tasks.values():
+            self._unended += not task.ended
+            for _, uid in task.after:
+                self._dependents.setdefault(uid, []).append(task.uid)
+            if task.uid in self.state.later:
+                heappush(self._due, (self.state.later[task.uid], task.uid))
+            elif task.state is S.QUEUED:
+                self._enqueue(task)
+            if task.deadline is not None:
+                heappush(self._due, (task.deadline, task.uid))
+
+
+def _without_variables(task: Task) -> bool:
+    return task.capture is None and task.failure is not None and task.failure.kind == "snapshot"
+
+
+def _ended_how(task: Task) -> str:
+    return {S.FAILED: "failed", S.CANCELLED: "was cancelled", S.LOST: "was lost"}.get(task.state, str(task.state))
+
+
+_HANDLERS: dict[type[e.Event], Callable[..., None]] = {
+    e.KernelStarted: Machine._on_kernel_started,
+    e.KindDeclared: Machine._on_kind_declared,
+    e.TasksDispatched: Machine._on_tasks_dispatched,
+    e.SnapshotTaken: Machine._on_snapshot_taken,
+    e.SnapshotFailed: Machine._on_snapshot_failed,
+    e.CancelAsked: Machine._on_cancel_asked,
+    e.PauseAsked: Machine._on_pause_asked,
+    e.ResumeAsked: Machine._on_resume_asked,
+    e.RetryAsked: Machine._on_retry_asked,
+    e.ForgetAsked: Machine._on_forget_asked,
+    e.SteerAsked: Machine._on_steer_asked,
+    e.WorkerStarted: Machine._on_worker_started,
+    e.TaskProgressed: Machine._on_task_progressed,
+    e.TaskFinished: Machine._on_task_finished,
+    e.TaskFailed: Machine._on_task_failed,
+    e.TaskBlocked: Machine._on_task_blocked,
+    e.TaskStopped: Machine._on_task_stopped,
+    e.ResultShown: Machine._on_result_shown,
+    e.TimePassed: Machine._on_time_passed,
+    e.JournalBlocked: Machine._on_journal_blocked,
+    e.JournalFreed: Machine._on_journal_freed,
+}

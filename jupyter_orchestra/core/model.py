@@ -1,0 +1,245 @@
+"""The values that everything speaks in: what a task is, what it returned, which states it may go through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+import msgspec
+
+
+class State(StrEnum):
+    """Where a task stands."""
+
+    WAITING = "waiting"  # for other tasks, or for the cells sent before it
+    QUEUED = "queued"  # for slots and leases
+    RUNNING = "running"
+    PAUSED = "paused"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"  # its worker vanished with a crash; asks: rerun or drop
+
+
+class When(StrEnum):
+    """Which ends of the tasks before it let a task begin."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    ALWAYS = "always"
+
+
+class Delivery(StrEnum):
+    """When a result reaches the master (design: reintegration)."""
+
+    NOW = "now"
+    IDLE = "idle"
+    TURN = "turn"
+    SILENT = "silent"
+
+
+class Origin(StrEnum):
+    """Who dispatched a task."""
+
+    PERSON = "person"
+    MASTER = "master"
+    TASK = "task"
+
+
+class Stage(StrEnum):
+    """How far a result has come on its way to the person and the master."""
+
+    QUEUED = "queued"
+    SHOWN = "shown"
+    IN_CONTEXT = "in_context"
+    DISCUSSED = "discussed"
+    SUPERSEDED = "superseded"
+
+
+ENDED = frozenset({State.DONE, State.FAILED, State.CANCELLED, State.LOST})
+RETRYABLE = frozenset({State.FAILED, State.CANCELLED, State.LOST})
+
+
+class Blob(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A reference to bytes: tiny ones inline, the others by the BLAKE2b digest under which the journal keeps them."""
+
+    size: int
+    data: bytes | None = None
+    digest: str | None = None
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """A file that a task made, under the name that the person sees."""
+
+    name: str
+    blob: Blob
+    mime: str = "application/octet-stream"
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a task cost. Seconds are wall time of the attempt."""
+
+    seconds: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+class Result(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a task returned: value and variables (cloudpickle), outputs (JSON list of nbformat outputs)."""
+
+    value: Blob | None = None
+    returned: dict[str, Blob] = {}
+    outputs: Blob | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    text: str = ""  # a short repr of the value, clipped
+    notes: tuple[str, ...] = ()  # what the person must know, such as "output cut at 2 GiB"
+    usage: Usage = Usage()
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why an attempt did not succeed. ``kind``: exception, exit, killed, timeout, start or snapshot."""
+
+    kind: str
+    name: str  # the exception's class, or the kind in one word
+    message: str
+
+    def line(self) -> str:
+        """The failure in one line."""
+        return f"{self.name}: {self.message}" if self.message else self.name
+
+
+class Capture(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A snapshot of the notebook's variables: one pickle stream, big buffers beside it in a file."""
+
+    names: tuple[str, ...]
+    stream: Blob
+    buffers: str | None = None  # path of the buffers' file
+    sizes: tuple[int, ...] = ()  # bytes of each buffer in that file, in order
+
+
+class Place(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where code runs: the notebook kernel's working directory and import path at dispatch."""
+
+    cwd: str = ""
+    path: tuple[str, ...] = ()
+
+
+class Anchor(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The cell that dispatched a task, bound at dispatch."""
+
+    notebook: str = ""
+    cell: str = ""
+    display: str = ""  # display_id of the card in that cell's output
+    parent: dict[str, str] = {}  # header of the execute request, for late outputs
+
+
+class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was asked for: a task as dispatched. Times in seconds."""
+
+    uid: str
+    name: str
+    worker: str
+    brief: str
+    auto: bool = False  # the name was made up, so it may be made unique
+    after: tuple[str, ...] = ()  # names or uids
+    when: When = When.SUCCESS
+    priority: int = 0
+    timeout: float | None = None
+    retries: int = 0
+    returns: tuple[str, ...] = ()
+    deliver: Delivery = Delivery.TURN
+    origin: Origin = Origin.PERSON
+    parent: str = ""
+    cohort: str = ""
+    tier: str = ""
+    role: str = ""
+    replace: bool = False
+    snapshot: bool = False  # the capture follows, as SnapshotTaken
+    capture: Capture | None = None
+    place: Place = Place()
+    anchor: Anchor | None = None
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What the machine must know about a kind of worker."""
+
+    name: str
+    slots: int
+    pausable: bool = True
+    steerable: bool = False
+    cooperative: bool = False  # stops only when its code lets it, so it is never called cancelled before
+
+
+class Process(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What finds a started worker again: identity of its process and where it spools."""
+
+    pid: int
+    started: float  # start time by the system's clock, POSIX seconds
+    spool: str = ""
+    connection: str = ""  # a kernel's connection file
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One line of a task's story."""
+
+    at: float
+    state: State
+    reason: str = ""
+
+
+class Input(msgspec.Struct, frozen=True):
+    """What a task finds under one name in ``results``."""
+
+    state: State
+    value: Blob | None = None
+    error: str = ""
+
+
+class Task(msgspec.Struct):
+    """One task as the machine knows it now. Changed by the machine alone."""
+
+    spec: Spec
+    name: str
+    state: State
+    dispatched_at: float
+    attempt: int = 0
+    after: tuple[tuple[str, str], ...] = ()  # (the name under which its result is found, uid)
+    order: int = 0  # dispatch order
+    queued_at: float = 0.0
+    started_at: float | None = None
+    ended_at: float | None = None
+    before: State | None = None  # the state before a pause
+    deadline: float | None = None
+    remaining: float | None = None  # seconds of its time-out that were left when it was paused
+    retries_left: int = 0
+    snapshot: bool = False  # still waiting for its snapshot
+    capture: Capture | None = None
+    progress: float | None = None
+    line: str = ""  # last line or note of progress
+    reason: str = ""  # why it is in this state
+    because: str = ""  # uid of the task whose end cancelled it
+    stopping: bool = False
+    needs_you: str = ""
+    result: Result | None = None
+    failure: Failure | None = None
+    process: Process | None = None
+    stage: Stage | None = None
+    story: list[Step] = []
+    version: int = 0  # counts changes, so that views can be ordered
+
+    @property
+    def uid(self) -> str:
+        return self.spec.uid
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+    def blobs(self) -> Iterator[Blob]:
+        """All bytes that belong to it."""
+        captures = {id(capture): capture for capture in (self.spec.capture, self.capture) if capture is not None}
+        yield from (capture.stream for capture in captures.values())
+        if (result := self.result) is not None:
+            yield from (blob for blob in (result.value, result.outputs) if blob is not None)
+            yield from result.returned.values()
+            yield from (artifact.blob for artifact in result.artifacts)

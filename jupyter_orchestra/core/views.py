@@ -1,0 +1,134 @@
+"""What others see of a task: one frozen picture of it for cards, handles and tables, and its explanation in a line."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .machine import Machine
+from .model import Anchor, Capture, Delivery, Failure, Origin, Result, Stage, State, Step, Task
+
+S = State
+
+
+class TaskView(msgspec.Struct, frozen=True):
+    """A task at one moment. Times are POSIX seconds; ``progress`` is from 0 to 1."""
+
+    uid: str
+    name: str
+    worker: str
+    brief: str
+    state: State
+    origin: Origin
+    deliver: Delivery
+    attempt: int
+    version: int
+    order: int
+    dispatched_at: float
+    started_at: float | None
+    ended_at: float | None
+    after: tuple[str, ...]
+    returns: tuple[str, ...]
+    cohort: str
+    anchor: Anchor | None
+    capture: Capture | None
+    progress: float | None
+    line: str
+    reason: str
+    needs_you: str
+    stopping: bool
+    explicit: bool
+    snapshot: bool
+    because: str
+    stage: Stage | None
+    result: Result | None
+    failure: Failure | None
+    story: tuple[Step, ...]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the task has come to an end."""
+        return self.state in (S.DONE, S.FAILED, S.CANCELLED, S.LOST)
+
+    def seconds(self, now: float) -> float:
+        """Run time of the present attempt by `now` or by its end, in seconds; 0 before it starts."""
+        if self.started_at is None:
+            return 0.0
+        return max(0.0, (self.ended_at if self.ended_at is not None else now) - self.started_at)
+
+
+def view(task: Task, blocked: str = "") -> TaskView:
+    """The picture of a task; `blocked` says why nothing new starts at present."""
+    spec = task.spec
+    needs_you = task.needs_you
+    if blocked and task.state in (S.WAITING, S.QUEUED):
+        needs_you = needs_you or blocked
+    return TaskView(
+        uid=spec.uid,
+        name=task.name,
+        worker=spec.worker,
+        brief=spec.brief,
+        state=task.state,
+        origin=spec.origin,
+        deliver=spec.deliver,
+        attempt=task.attempt,
+        version=task.version,
+        order=task.order,
+        dispatched_at=task.dispatched_at,
+        started_at=task.started_at,
+        ended_at=task.ended_at,
+        after=tuple(label for label, _ in task.after),
+        returns=spec.returns,
+        cohort=spec.cohort,
+        anchor=spec.anchor,
+        capture=task.capture,
+        progress=task.progress,
+        line=task.line,
+        reason=task.reason,
+        needs_you=needs_you,
+        stopping=task.stopping,
+        explicit=not spec.auto,
+        snapshot=task.snapshot,
+        because=task.because,
+        stage=task.stage,
+        result=task.result,
+        failure=task.failure,
+        story=tuple(task.story),
+    )
+
+
+def explain(machine: Machine, task: Task, now: float) -> str:
+    """In one line, why a task is where it is."""
+    state = machine.state
+    head = f"{task.name} ({task.spec.worker}) "
+    if state.blocked and task.state in (S.WAITING, S.QUEUED):
+        return head + f"is held: {state.blocked}"
+    if task.state is S.WAITING:
+        if task.snapshot:
+            return head + "waits for the cell above: its variables are copied when that has run"
+        open_tasks = [label for label, uid in task.after if not state.tasks[uid].ended]
+        return head + f"waits for {', '.join(open_tasks)}"
+    if task.state is S.QUEUED:
+        return head + _explain_queued(machine, task, now)
+    if task.state is S.RUNNING:
+        ran = now - (task.started_at or now)
+        if task.stopping:
+            return head + f"was asked to stop and has not ended yet; it has run for {ran:.1f} s"
+        return head + f"runs since {ran:.1f} s (attempt {task.attempt})" + (f": {task.line}" if task.line else "")
+    if task.state is S.PAUSED:
+        return head + f"is paused; it was {task.before}: %resume {task.name} lets it go on"
+    ending = head + f"is {task.state}"
+    if task.needs_you:
+        return f"{ending}: {task.reason}; {task.needs_you}"
+    return ending + (f": {task.reason}" if task.reason else "")
+
+
+def _explain_queued(machine: Machine, task: Task, now: float) -> str:
+    if task.uid in machine.state.later:
+        if task.needs_you:
+            return f"is blocked: {task.needs_you}; it is tried again by itself"
+        return "waits until its attempt before has ended"
+    taken, slots = machine.free_slots(task.spec.worker)
+    waited = max(0.0, now - task.queued_at)
+    ahead = machine.ahead(task)
+    slots_taken = f"{taken} of {slots} {task.spec.worker} slots are taken, {ahead} ahead"
+    return f"waits for a slot since {waited:.1f} s: {slots_taken}"

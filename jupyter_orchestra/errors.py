@@ -1,0 +1,78 @@
+"""What the person can be told went wrong, each as one line that says what to do next.
+
+::
+
+    OrchestraError
+    ├── UsageError        a flag, a name or a body that can't be right; nothing was started
+    ├── RefusedError      the machine says no, and why; nothing has changed
+    ├── UnknownTaskError  no task of that name (also a KeyError)
+    ├── NotAvailableError not in this version (also a NotImplementedError)
+    ├── GatherTimeout     the waiting ended, the tasks run on (also a TimeoutError)
+    └── TaskError
+        ├── TaskFailed    the task failed; carries its error and its traceback
+        │   └── TaskLost  its worker vanished with the kernel
+        └── TaskCancelled
+"""
+
+from __future__ import annotations
+
+
+class OrchestraError(Exception):
+    """Base of all errors of this package; a cell shows it as one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"\x1b[31m{type(self).__name__}\x1b[0m: {self}"]
+
+
+class UsageError(OrchestraError, ValueError):
+    """What was written can't be right; nothing was started."""
+
+
+class RefusedError(OrchestraError):
+    """What was asked for can't be done; nothing has changed."""
+
+
+class UnknownTaskError(OrchestraError, KeyError):
+    """No task bears that name."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class NotAvailableError(OrchestraError, NotImplementedError):
+    """Planned, and not in this version."""
+
+
+class GatherTimeout(OrchestraError, TimeoutError):
+    """The waiting ended; the tasks run on."""
+
+
+class TaskError(OrchestraError):
+    """A task has no value."""
+
+
+class TaskFailed(TaskError):
+    """A task failed.
+
+    Attributes
+    ----------
+    task : str
+        Its name.
+    traceback : list of str
+        The lines of the worker's traceback, with ANSI colours; may be empty.
+    """
+
+    def __init__(self, message: str, task: str = "", traceback: list[str] | None = None) -> None:
+        super().__init__(message)
+        self.task, self.traceback = task, traceback or []
+
+    def _render_traceback_(self) -> list[str]:
+        return [*self.traceback, *super()._render_traceback_()]
+
+
+class TaskLost(TaskFailed):
+    """A task's worker vanished with the kernel; it asks: rerun or drop."""
+
+
+class TaskCancelled(TaskError):
+    """A task was cancelled."""
