@@ -1,0 +1,147 @@
+"""The Python API, ``import jupyter_orchestra as jo``: what the magics do, as functions; it holds no state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .client.client import Client
+from .client.handle import TaskHandle
+from .client.request import make_request
+from .core import events as e
+from .errors import OrchestraError, UsageError
+
+_client: Client | None = None
+
+
+def connect(client: Client | None) -> None:
+    """Say through whom the functions of this module speak; None: through nobody."""
+    global _client
+    _client = client
+
+
+def current() -> Client:
+    """The client of this kernel. Raises OrchestraError before ``%load_ext jupyter_orchestra``."""
+    if _client is None:
+        raise OrchestraError("run %load_ext jupyter_orchestra first")
+    return _client
+
+
+def dispatch(
+    code_or_text: str,
+    name: str | None = None,
+    *,
+    worker: str = "kernel",
+    after: Any = (),
+    when: str = "success",
+    share: Any = None,
+    no_share: bool = False,
+    share_now: bool = False,
+    returns: Any = (),
+    timeout: float | str | None = None,
+    priority: int = 0,
+    deliver: str | None = None,
+    retry: int = 0,
+    replace: bool = False,
+    isolate: str | None = None,
+    **later: Any,
+) -> TaskHandle:
+    """Start a task in the background and return its handle at once.
+
+    Parameters
+    ----------
+    code_or_text
+        What to do: Python for ``kernel`` and ``loop``, a script for ``shell``, the path of a notebook and its
+        parameters for ``notebook``.
+    name
+        1 to 40 of ``A-Z a-z 0-9 _ -``; made from the first words when absent.
+    worker
+        ``kernel`` (Python in a spawned kernel, the default), ``shell``, ``notebook`` or ``loop``.
+    after
+        Names or handles of the tasks that must end first.
+    when
+        ``success`` (all of them done, the default), ``failure`` (one failed) or ``always``.
+    share
+        The variables that the code sees; by default those that it uses. False shares none.
+    no_share, share_now
+        Share none; copy them now even while earlier cells still run.
+    returns
+        Variables to bring back into the notebook.
+    timeout
+        Seconds that an attempt may run; texts such as ``"5m"`` are understood.
+    priority
+        Higher starts earlier; rises by one each 30 s of waiting. Default 0.
+    deliver
+        ``now``, ``idle``, ``turn`` (default) or ``silent``.
+    retry
+        How often a failed attempt is tried again. Default 0.
+    replace
+        Cancel a live task of that name and start anew.
+    isolate
+        ``none`` (default).
+
+    Raises
+    ------
+    UsageError
+        For an option or a body that can't be right; nothing was started.
+    NotAvailableError
+        For an option of a later version.
+    RefusedError
+        When it can't be done now, with the reason.
+    """
+    client = current()
+    if unknown := set(later) - {"tier", "model", "role", "needs", "budget", "on", "allow", "review"}:
+        raise UsageError(f"dispatch has no option {sorted(unknown)[0]!r}: help(jo.dispatch) lists them")
+    request = make_request(
+        code_or_text, name, worker=worker, workers=client.runtime.workers, after=after, when=when, share=share,
+        no_share=no_share, share_now=share_now, returns=returns, timeout=timeout, priority=priority, isolate=isolate,
+        deliver=deliver, retry=retry, replace=replace, later=later,
+    )  # fmt: skip
+    return client.dispatch(request)
+
+
+def task(name: str) -> TaskHandle:
+    """The handle of a task by its name. Raises UnknownTaskError (a KeyError) when there is none."""
+    return current().find(name)
+
+
+def tasks() -> list[TaskHandle]:
+    """Handles of all tasks, in the order of dispatch."""
+    return current().all()
+
+
+def gather(*tasks: TaskHandle | str | Iterable[TaskHandle | str], timeout: float | None = None) -> list[Any]:
+    """Wait for tasks and return their values in order; without arguments for all that have not ended.
+
+    Parameters
+    ----------
+    *tasks
+        Handles, names, or collections of them.
+    timeout
+        Seconds to wait; None waits as long as it takes. Ctrl-C ends the waiting and leaves the tasks running.
+
+    Raises
+    ------
+    TimeoutError
+        When they have not ended in time; they run on.
+    TaskFailed, TaskCancelled
+        For the first one without a value.
+    """
+    client = current()
+    handles = list(_handles(client, tasks)) if tasks else client.unfinished()
+    return client.gather(handles, timeout)
+
+
+def cancel_all() -> None:
+    """Cancel every task that has not ended."""
+    current().control(e.CancelAsked, all=True)
+
+
+def _handles(client: Client, tasks: Iterable[Any]) -> Iterable[TaskHandle]:
+    for item in tasks:
+        if isinstance(item, TaskHandle):
+            yield item
+        elif isinstance(item, str):
+            yield client.find(item)
+        else:
+            yield from _handles(client, item)

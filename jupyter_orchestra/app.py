@@ -1,0 +1,398 @@
+"""The composition root: builds the orchestra of one kernel and ties it to IPython; it alone knows everybody."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from IPython.core.interactiveshell import InteractiveShell
+
+from . import api
+from .client.client import Client
+from .client.request import Request
+from .config import Orchestra
+from .core import events as e
+from .core.model import Capture
+from .errors import OrchestraError, UsageError
+from .notebook.commands import Commands
+from .notebook.context import CellContext
+from .notebook.magics import OrchestraMagics
+from .notebook.publisher import Publisher
+from .notebook.sink import NotebookSink
+from .runtime import Runtime, RuntimeThread, declare, replay
+
+if TYPE_CHECKING:
+    from .core.ports import Worker
+    from .journal.journal import Journal
+
+log = logging.getLogger("jupyter_orchestra")
+
+NOTICE_WITHIN = 0.1  # seconds that %load_ext waits for what the journal has to say
+START_WITHIN = 30.0  # seconds that a cell waits for the orchestra to start
+HOUSEKEEPING = 60.0  # seconds between two looks at the journal's size
+BACKLOG = 8 << 20  # bytes of events after which the state is written down, so that a start replays little
+
+_app: App | None = None
+
+
+class App:
+    """The orchestra of one kernel."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.shell = shell
+        self.config = Orchestra.instance(parent=shell)
+        self._take_settings()
+        self._journal: Journal | None = None
+        self._runtime: Runtime | None = None
+        self._made: Runtime | None = None
+        self._told = 0
+        self.context = CellContext(shell, self._notebook(), _Snapshots(self))
+        self.client = Client(self.runtime, self.context)
+        self.publisher = Publisher(shell)
+        self.sink = NotebookSink(self.client, self.publisher, self._is_live())
+        self.client.taken = self.sink.taken
+        self.client.live_outputs = self.sink.outputs_so_far
+        self.magics = OrchestraMagics(shell, self.client, self.context, self.sink, self._commands())
+        self._loop = _kernel_loop(shell)
+        self.thread = RuntimeThread(self._make)
+        atexit.register(self.close)
+
+    # what the parts are made of
+
+    def runtime(self) -> Runtime:
+        """The runtime, once it works. Raises OrchestraError when it could not start."""
+        if self._runtime is None:
+            try:
+                self._runtime = self.thread.runtime(START_WITHIN)
+            except FutureTimeout:
+                raise OrchestraError("the orchestra is still starting: run the cell again in a moment") from None
+            except Exception as error:
+                raise OrchestraError(f"the orchestra could not start ({error}): see the kernel's log") from error
+        return self._runtime
+
+    @property
+    def journal(self) -> Journal:
+        """The notebook's journal."""
+        self.runtime()
+        assert self._journal is not None
+        return self._journal
+
+    def _make(self) -> Runtime:
+        """On the runtime's thread: open the journal, replay it, build the workers."""
+        from .core.machine import MachineState
+        from .journal.journal import open_journal
+
+        path = self._notebook()
+        journal = open_journal(
+            Path(path) if path else None, _kernel_key(self.shell), on_blocked=self._on_blocked, on_freed=self._on_freed
+        )
+        state = msgspec.json.decode(journal.snapshot, type=MachineState) if journal.snapshot else None
+        machine = replay(journal.events(), state)
+        if journal.stale:
+            journal.rebuild(machine.tasks.values())
+        runtime = Runtime(
+            journal, self._workers(journal), journal.runs, machine=machine, epoch=journal.epoch,
+            max_unfinished=self.config.max_unfinished,
+        )  # fmt: skip
+        runtime.sink = self.sink
+        self._journal, self._made = journal, runtime
+        if journal.blocked:
+            self._on_blocked(journal.blocked)
+        self._sweep(journal)
+        runtime.every(HOUSEKEEPING, self._keep_house)
+        return runtime
+
+    def _workers(self, journal: Journal) -> Iterator[Worker]:
+        from .processes.launcher import LocalLauncher
+        from .workers.kernel import KernelWorker
+        from .workers.loop import LoopWorker
+        from .workers.pool import KernelPool
+        from .workers.shell import ShellWorker
+
+        config, mark, limit = self.config, journal.folder.name, self.config.output_limit
+        launcher = LocalLauncher()
+        pool = KernelPool(launcher, warm=config.warm_kernels)
+        yield KernelWorker(pool, config.kernel_slots, runtime=mark, limit=limit)
+        yield ShellWorker(launcher, config.shell_slots, runtime=mark, limit=limit)
+        if self._loop is not None:
+            yield LoopWorker(lambda: self.shell, lambda: self._loop, self.client.live, config.loop_slots)
+        yield from _plugins(launcher)
+
+    def _commands(self) -> Commands:
+        return Commands(
+            self.client, doctor=_doctor, config=self.config.lines, clean=self._clean, about=self._about
+        )
+
+    # settings
+
+    def _take_settings(self) -> None:
+        try:
+            self.config.apply_project(Path.cwd())
+        except (UsageError, OSError) as error:
+            print(f"jupyter_orchestra: {error}", file=sys.stderr)
+        if self.config not in self.shell.configurables:
+            self.shell.configurables.append(self.config)
+        slots = [name for name in self.config.trait_names(config=True) if name.endswith("_slots")]
+        self.config.observe(self._on_slots, slots)
+
+    def _on_slots(self, change: Any) -> None:
+        runtime = self.runtime()
+        worker = runtime.workers[change["name"].removesuffix("_slots")]
+        declare(runtime, msgspec.structs.replace(worker.kind, slots=change["new"]))
+
+    def _notebook(self) -> str:
+        """The notebook's path: a setting, the server's word, or what VS Code leaves in the namespace."""
+        path = self.config.notebook or os.environ.get("JPY_SESSION_NAME", "")
+        path = path or str(self.shell.user_ns.get("__vsc_ipynb_file__", ""))
+        return os.path.abspath(path) if path else ""
+
+    def _is_live(self) -> bool:
+        """Whether a front end is there that takes late updates of a cell's output."""
+        if self.config.front_end != "auto":
+            return bool(self.config.front_end == "live")
+        return bool(os.environ.get("JPY_SESSION_NAME")) and getattr(self.shell, "kernel", None) is not None
+
+    # the journal's troubles and its size
+
+    def _on_blocked(self, reason: str) -> None:
+        if (runtime := self._made) is not None:
+            runtime.post(e.JournalBlocked(runtime.now(), reason))
+
+    def _on_freed(self) -> None:
+        if (runtime := self._made) is not None:
+            runtime.post(e.JournalFreed(runtime.now()))
+
+    def _sweep(self, journal: Journal) -> None:
+        """End what a dead kernel of this notebook left running."""
+        from .processes.tree import sweep
+
+        sweep(f"ORCHESTRA_RUNTIME={journal.folder.name}")
+
+    def _keep_house(self) -> None:
+        """On the runtime's loop: write the state down when the log has grown."""
+        assert self._journal is not None and self._made is not None
+        if self._journal.backlog > BACKLOG:
+            self._journal.checkpoint(msgspec.json.encode(self._made.machine.state))
+
+    def _clean(self) -> int:
+        """What is stored and no longer named goes; the bytes freed."""
+        runtime, journal = self.runtime(), self.journal
+
+        def sweep() -> Any:
+            journal.checkpoint(msgspec.json.encode(runtime.machine.state))
+            named = (blob.digest for task in runtime.machine.tasks.values() for blob in task.blobs())
+            return journal.clean({digest for digest in named if digest})
+
+        freed: int = runtime.on_loop(sweep).result(10).result(60)
+        return freed
+
+    def _about(self) -> list[str]:
+        journal = self.journal
+        kind = " (private: it goes when this kernel ends)" if journal.private else ""
+        lines = [f"journal: {journal.folder}{kind}, {journal.size() / 1e6:.1f} MB of {self.config.journal_limit / 1e6:.0f} MB"]
+        if journal.blocked:
+            lines.append(f"journal blocked: {journal.blocked}")
+        return [*lines, *journal.notices]
+
+    # ties to IPython
+
+    def attach(self) -> None:
+        """Register magics and hooks."""
+        api.connect(self.client)
+        self.shell.register_magics(self.magics)
+        self.shell.events.register("pre_run_cell", self._before_cell)
+        self.shell.events.register("post_run_cell", self._after_cell)
+        try:
+            self._runtime = self.thread.runtime(NOTICE_WITHIN)
+        except FutureTimeout:
+            return  # what it has to say comes with the next cell
+        except Exception as error:
+            print(f"jupyter_orchestra could not start: {error}", file=sys.stderr)
+            return
+        self.tell()
+
+    def detach(self) -> None:
+        """Take hooks and magics away; the tasks run on."""
+        self.shell.events.unregister("pre_run_cell", self._before_cell)
+        self.shell.events.unregister("post_run_cell", self._after_cell)
+        for kind, names in self.magics.magics.items():
+            for name in names:
+                self.shell.magics_manager.magics[kind].pop(name, None)
+        api.connect(None)
+
+    def tell(self) -> None:
+        """Say what the person must know of the journal, once."""
+        assert self._journal is not None
+        news, self._told = self._journal.notices[self._told :], len(self._journal.notices)
+        for notice in news:
+            print(f"jupyter_orchestra: {notice}")
+        if self._told_lost or self._runtime is None:
+            return
+        self._told_lost = True
+        views = self._runtime.board.all()
+        for view in (view for view in views if view.state == "lost" and view.needs_you):
+            print(f"jupyter_orchestra: {view.name} was lost: {view.reason}; {view.needs_you}")
+
+    _told_lost = False
+
+    def _before_cell(self, info: Any = None) -> None:
+        if self._is_idle():
+            return
+        self._quietly(self.magics.bring_back)
+
+    def _after_cell(self, result: Any = None) -> None:
+        if self._is_idle():
+            return
+        self._quietly(self.tell)
+        self._quietly(self.magics.bring_back)
+        self._quietly(self._flush)
+
+    def _flush(self) -> None:
+        self.sink.flush()
+
+    def _is_idle(self) -> bool:
+        """Nothing to do: the orchestra is not there yet, or this is not the main shell."""
+        if threading.current_thread() is not threading.main_thread():
+            return True
+        if self._runtime is None and self.thread.works:
+            self._runtime = self.thread.runtime()
+        return self._runtime is None
+
+    @staticmethod
+    def _quietly(act: Callable[[], object]) -> None:
+        """The person's cell must not fail for something of ours."""
+        try:
+            act()
+        except OrchestraError as error:
+            print(f"jupyter_orchestra: {error}", file=sys.stderr)
+        except Exception:
+            log.exception("a hook failed")
+
+    def take_snapshot(self, uid: str) -> None:
+        """On the main shell, after the cells sent before: copy what a dispatch from a subshell uses."""
+        request = self.context.take_later(uid)
+        if request is None:
+            return
+        runtime = self.runtime()
+        try:
+            capture = self.context.snapshot(request)
+        except OrchestraError as error:
+            runtime.post(e.SnapshotFailed(runtime.now(), uid, str(error)))
+        else:
+            runtime.post(e.SnapshotTaken(runtime.now(), uid, capture))
+
+    def close(self) -> None:
+        """End with the kernel: what runs is ended, what is known is written."""
+        atexit.unregister(self.close)
+        self.thread.stop()
+        if self._journal is not None:
+            self._journal.close(delete=self._journal.private and not _restarting(self.shell))
+
+
+class _Snapshots:
+    """Copies variables for the kernel worker, into the journal."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def wanted(self, brief: str, namespace: dict[str, Any], later: bool) -> bool:
+        import builtins
+
+        from .workers.source import free_names
+
+        found = free_names(brief)
+        names = found.needed | found.maybe
+        return any(name in namespace or (later and not hasattr(builtins, name)) for name in names)
+
+    def take(self, request: Request, namespace: dict[str, Any]) -> Capture | None:
+        from .workers.capture import CaptureError, take
+
+        journal = self._app.journal
+        try:
+            return take(
+                request.brief, namespace, share=request.share, no_share=request.no_share, store=journal,
+                folder=journal.folder / "captures", reserved=("results",) if request.after else (),
+            )  # fmt: skip
+        except CaptureError as error:
+            raise UsageError(str(error)) from None
+
+    def drop(self, capture: Capture) -> None:
+        from .workers.capture import drop
+
+        drop(capture)
+
+
+def load(shell: InteractiveShell) -> None:
+    """Load the extension; loading it again loses nothing."""
+    global _app
+    if _app is not None and _app.shell is shell:
+        _app.attach()
+        return
+    _app = App(shell)
+    _app.attach()
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take the magics away; the tasks run on until the kernel ends."""
+    if _app is not None:
+        _app.detach()
+
+
+def take_snapshot(uid: str) -> None:
+    """What the kernel asks itself to do when the cells sent before a dispatch have run."""
+    if _app is not None:
+        _app.take_snapshot(uid)
+
+
+def _plugins(launcher: Any) -> Iterator[Worker]:
+    """Workers of other packages: entry points whose object takes the launcher and gives a Worker."""
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group="jupyter_orchestra.workers"):
+        try:
+            yield point.load()(launcher)
+        except Exception as error:
+            log.error("the worker plugin %r could not be loaded: %r", point.name, error)
+
+
+def _doctor() -> str:
+    from . import doctor
+
+    return doctor.render(doctor.run_checks())
+
+
+def _kernel_loop(shell: InteractiveShell) -> Any:
+    """The kernel's own event loop, None outside a kernel."""
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return None
+    import asyncio
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return getattr(getattr(kernel, "io_loop", None), "asyncio_loop", None)
+
+
+def _kernel_key(shell: InteractiveShell) -> str:
+    """What a restart of the kernel keeps: its connection file; else this process."""
+    if getattr(shell, "kernel", None) is not None:
+        from ipykernel.kernelapp import IPKernelApp
+
+        if IPKernelApp.initialized():
+            return str(IPKernelApp.instance().abs_connection_file)
+    return f"process {os.getpid()}"
+
+
+def _restarting(shell: InteractiveShell) -> bool:
+    """Whether the kernel ends because it is restarted."""
+    message = getattr(getattr(shell, "kernel", None), "_shutdown_message", None)
+    return bool(message and message.get("content", {}).get("restart"))

@@ -1,0 +1,341 @@
+"""Dispatches, asks and waits on a person's behalf; what cell it speaks from is told by the context that it is given."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pickle
+import sys
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any, Protocol
+
+from ..board import Board
+from ..core import events as e
+from ..core.model import Anchor, Blob, Capture, Origin, Place, Spec, State
+from ..core.naming import unknown
+from ..core.views import TaskView, explain
+from ..errors import GatherTimeout, OrchestraError, RefusedError, UnknownTaskError, UsageError
+from ..runtime import Runtime
+from .handle import TaskHandle
+from .request import Request
+
+ANSWER_WITHIN = 1.0  # seconds that a cell waits for the machine's answer
+TICK = 0.2  # seconds between two looks at the clock while a cell waits, so that an interrupt works at once
+
+
+class Context(Protocol):
+    """Where the person is: the cell, its namespace and its snapshots."""
+
+    def anchor(self, uid: str, request: Request) -> Anchor | None:
+        """The cell that runs now, with the display id of the task's card if it gets one."""
+
+    def cohort(self) -> str:
+        """What tasks dispatched by the same run of a cell have in common."""
+
+    def captures(self, request: Request) -> bool:
+        """Whether the body needs variables of the notebook."""
+
+    def snapshot(self, request: Request) -> Capture | None:
+        """Copy them now. Raises UsageError for what can't be copied."""
+
+    def must_wait(self) -> bool:
+        """Whether cells sent before this one may still run, so that a snapshot has to wait for them."""
+
+    def snapshot_later(self, uid: str, request: Request) -> None:
+        """Copy them on the main shell, once the cells sent before this one have run."""
+
+    def drop(self, capture: Capture) -> None:
+        """A snapshot is not needed after all."""
+
+    def pump(self, done: Callable[[], bool], timeout: float) -> bool:
+        """Run the kernel's own loop for up to `timeout` s or until `done`; False where that can't be."""
+
+
+class Client:
+    """The person's side of one runtime."""
+
+    def __init__(self, runtime: Callable[[], Runtime], context: Context) -> None:
+        self._runtime = runtime
+        self.context = context
+        self.live: dict[tuple[str, int], object] = {}  # values of loop tasks, which never left this process
+        self.taken: Callable[[str], None] = lambda uid: None  # told when a person took a result in hand
+        self.live_outputs: Callable[[str, int], list[dict[str, Any]]] = lambda uid, attempt: []
+        self._values: dict[tuple[str, int, str], object] = {}
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime; waits for it while it starts."""
+        return self._runtime()
+
+    @property
+    def board(self) -> Board:
+        """What has been announced."""
+        return self.runtime.board
+
+    # dispatching
+
+    def dispatch(self, request: Request) -> TaskHandle:
+        """Start a task in the background.
+
+        Raises
+        ------
+        UsageError
+            When the body does not compile or a variable can't be copied; nothing was started.
+        RefusedError
+            When the machine says no, with the reason.
+        """
+        runtime = self.runtime
+        if problem := runtime.workers[request.worker].check(request.brief):
+            raise UsageError(problem)
+        self._refuse_early(request)
+        capture, later = self._capture(request)
+        uid = uuid.uuid4().hex[:16]
+        spec = self._spec(uid, request, capture, later)
+        try:
+            answer = self.ask(e.TasksDispatched(runtime.now(), runtime.new_request(), tasks=(spec,)))
+        except OrchestraError:
+            if capture is not None:
+                self.context.drop(capture)
+            raise
+        if later:
+            self.context.snapshot_later(uid, request)
+        return TaskHandle(self, answer.uids[0])
+
+    def _capture(self, request: Request) -> tuple[Capture | None, bool]:
+        """The snapshot, or that it follows."""
+        if request.worker != "kernel" or request.no_share or not self.context.captures(request):
+            return None, False
+        if self.context.must_wait() and not request.share_now:
+            return None, True
+        return self.context.snapshot(request), False
+
+    def _refuse_early(self, request: Request) -> None:
+        """What the machine would refuse anyway, before variables are copied for nothing."""
+        holder = self.board.find(request.name)
+        if not request.auto and holder is not None and not holder.ended and not request.replace:
+            return  # the machine's own words are better, and the copy is dropped
+        for name in request.after:
+            if name != request.name and self.board.find(name) is None:
+                raise RefusedError(unknown(name, self.board.names()))
+
+    def _spec(self, uid: str, request: Request, capture: Capture | None, later: bool) -> Spec:
+        return Spec(
+            uid=uid,
+            name=request.name,
+            auto=request.auto,
+            worker=request.worker,
+            brief=request.brief,
+            after=request.after,
+            when=request.when,
+            priority=request.priority,
+            timeout=request.timeout,
+            retries=request.retries,
+            returns=request.returns,
+            deliver=request.deliver,
+            origin=Origin.PERSON,
+            cohort=self.context.cohort(),
+            replace=request.replace,
+            snapshot=later,
+            capture=capture,
+            place=_place(),
+            anchor=self.context.anchor(uid, request),
+        )
+
+    def ask(self, event: e.Asked) -> e.Accepted:
+        """Post a request and wait up to 1 s for the answer.
+
+        Raises
+        ------
+        RefusedError
+            With the machine's reason.
+        """
+        future = self.runtime.ask(event)
+        try:
+            answer = future.result(ANSWER_WITHIN)
+        except FutureTimeout:
+            if blocked := self.board.blocked:
+                raise RefusedError(f"the journal can't be written: {blocked}") from None
+            answer = future.result(10 * ANSWER_WITHIN)  # a loaded machine: it was heard and will be answered
+        if isinstance(answer, e.Refused):
+            raise (UnknownTaskError if answer.reason.startswith("no task is called") else RefusedError)(answer.reason)
+        return answer
+
+    # acting on tasks
+
+    def control(self, kind: type[e.Asked], names: Sequence[str] = (), **more: Any) -> list[TaskHandle]:
+        """Post a request about tasks: ``kind`` is one of the events whose name ends with Asked."""
+        if kind is not e.SteerAsked:
+            more["targets"] = tuple(names)
+        answer = self.ask(kind(self.runtime.now(), self.runtime.new_request(), **more))
+        return [TaskHandle(self, uid) for uid in answer.uids]
+
+    def find(self, name: str) -> TaskHandle:
+        """The handle of a task by name. Raises UnknownTaskError."""
+        view = self.board.find(str(name))
+        if view is None:
+            raise UnknownTaskError(unknown(str(name), self.board.names()))
+        return TaskHandle(self, view.uid)
+
+    def all(self) -> list[TaskHandle]:
+        """Handles of all tasks, in the order of dispatch."""
+        return [TaskHandle(self, view.uid) for view in self.board.all()]
+
+    def explain(self, name: str) -> str:
+        """In one line, why a task is where it is."""
+        uid = self.find(name).uid
+        machine = self.runtime.machine
+        return explain(machine, machine.tasks[uid], self.runtime.now())
+
+    # waiting
+
+    def wait(self, uids: Collection[str], timeout: float | None = None) -> bool:
+        """Wait until tasks have ended, in short waits so that Ctrl-C ends the waiting at once. True when they have.
+
+        Parameters
+        ----------
+        timeout
+            Seconds; None waits as long as it takes.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            tick = TICK if end is None else min(TICK, max(0.0, end - time.monotonic()))
+            if self._wait_once(uids, tick):
+                return True
+            if self.board.closed:
+                raise OrchestraError(f"{self.board.closed}: restart the kernel, the journal keeps every task")
+            if end is not None and time.monotonic() >= end:
+                return False
+
+    def _wait_once(self, uids: Collection[str], tick: float) -> bool:
+        board = self.board
+
+        def over() -> bool:
+            return all((view := board.get(uid)) is None or view.ended for uid in uids)
+
+        views = [view for uid in uids if (view := board.get(uid)) is not None]
+        loop_task = any(view.worker == "loop" and not view.ended for view in views)
+        if loop_task and self.context.pump(over, tick):
+            return over()
+        return board.wait(uids, lambda view: view is None or view.ended, tick)
+
+    def wait_any(self, uids: Collection[str], tick: float) -> None:
+        """Wait until one of these has ended, at most `tick` seconds."""
+        board = self.board
+        views = [view for uid in uids if (view := board.get(uid)) is not None]
+        if any(view.worker == "loop" for view in views) and self.context.pump(lambda: board.any_ended(uids), tick):
+            return
+        board.wait_any(uids, tick)
+        if board.closed:
+            raise OrchestraError(f"{board.closed}: restart the kernel, the journal keeps every task")
+
+    def settled(self) -> None:
+        """Wait until what came with the last announcement, such as results, has reached its place."""
+        self.runtime.on_loop(lambda: None).result(ANSWER_WITHIN)
+
+    async def wait_async(self, uid: str) -> None:
+        """Wait until a task has ended, ticking, so that an interrupt of the cell works."""
+        loop = asyncio.get_running_loop()
+        changed = asyncio.Event()
+        end = self.board.watch(lambda: _poke(loop, changed))
+        try:
+            while (view := self.board.get(uid)) is not None and not view.ended and not self.board.closed:
+                changed.clear()
+                try:
+                    await asyncio.wait_for(changed.wait(), 0.1)
+                except TimeoutError:
+                    continue
+        finally:
+            end()
+
+    def gather(self, handles: Iterable[TaskHandle], timeout: float | None = None) -> list[Any]:
+        """The values of tasks, in their order, once all have ended.
+
+        Raises
+        ------
+        GatherTimeout
+            When they have not ended within `timeout` seconds; they run on.
+        TaskFailed, TaskCancelled
+            For the first one that has no value.
+        """
+        handles = list(handles)
+        if not self.wait([handle.uid for handle in handles], timeout):
+            raise self.late(handles, timeout)
+        return [handle.get() for handle in handles]
+
+    @staticmethod
+    def late(handles: Iterable[TaskHandle], timeout: float | None) -> GatherTimeout:
+        """What says that the waiting ended too early."""
+        names = ", ".join(handle.name for handle in handles if not handle.ready())
+        return GatherTimeout(f"not ended within {timeout:g} s: {names}; the tasks run on, %gather waits again")
+
+    # values
+
+    def value(self, view: TaskView, variable: str = "") -> Any:
+        """The live value of a done task, or one of its returned variables; always the same object."""
+        key = (view.uid, view.attempt, variable)
+        if key in self._values:
+            return self._values[key]
+        if not variable and key[:2] in self.live:
+            return self.live[key[:2]]
+        assert view.result is not None
+        if variable:
+            if variable not in view.result.returned:
+                known = ", ".join(view.result.returned) or "none"
+                raise KeyError(f"task {view.name!r} brought back no {variable!r}; it brought back: {known}")
+            blob: Blob | None = view.result.returned[variable]
+        else:
+            blob = view.result.value
+        self._values[key] = value = None if blob is None else pickle.loads(self.read(view, blob))
+        return value
+
+    def outputs(self, view: TaskView) -> list[dict[str, Any]]:
+        """The outputs of a task, as nbformat has them; so far, while it runs."""
+        if not view.ended:
+            return self.live_outputs(view.uid, view.attempt)
+        if view.result is None or view.result.outputs is None:
+            return []
+        found: list[dict[str, Any]] = json.loads(self.read(view, view.result.outputs))
+        return found
+
+    def read(self, view: TaskView, blob: Blob) -> bytes:
+        """Bytes that belong to a result."""
+        try:
+            return self.runtime.journal.get(blob)
+        except KeyError:
+            raise OrchestraError(f"the result of {view.name!r} has left the journal: dispatch it again") from None
+
+    def forget_values(self, uids: Collection[str]) -> None:
+        """Let go of the live values of forgotten tasks."""
+        for key in [key for key in self._values if key[0] in uids]:
+            del self._values[key]
+        for pair in [pair for pair in self.live if pair[0] in uids]:
+            del self.live[pair]
+
+    def unfinished(self) -> list[TaskHandle]:
+        """Handles of the tasks that have not ended."""
+        return [TaskHandle(self, view.uid) for view in self.board.all() if not view.ended]
+
+
+def states_of(views: Iterable[TaskView]) -> dict[State, int]:
+    """How many tasks are in each state."""
+    counts: dict[State, int] = {}
+    for view in views:
+        counts[view.state] = counts.get(view.state, 0) + 1
+    return counts
+
+
+def _place() -> Place:
+    try:
+        cwd = os.getcwd()
+    except FileNotFoundError:
+        raise UsageError("the notebook's working directory is gone: os.chdir to one that exists") from None
+    return Place(cwd, tuple(path for path in sys.path if isinstance(path, str)))
+
+
+def _poke(loop: asyncio.AbstractEventLoop, changed: asyncio.Event) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(changed.set)

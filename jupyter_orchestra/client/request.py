@@ -1,0 +1,175 @@
+"""What a dispatch may say: the options, checked, as one value; it starts nothing and knows no cell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+import msgspec
+
+from ..core.model import Delivery, When
+from ..errors import NotAvailableError, UsageError
+
+NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+E = TypeVar("E", When, Delivery)
+UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+LATER = {
+    "tier": "-t chooses a model's tier and agent workers are",
+    "model": "-m chooses a model and agent workers are",
+    "role": "-r sets an agent's role and agent workers are",
+    "needs": "--needs takes leases and they are",
+    "budget": "--budget limits what a task spends and budgets are",
+    "on": "--on cluster is",
+    "allow": "--allow widens what a browser task may visit and browser workers are",
+    "review": "--review is",
+}
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A dispatch with every option checked. ``timeout`` is in seconds."""
+
+    brief: str
+    name: str
+    auto: bool
+    worker: str
+    after: tuple[str, ...]
+    when: When
+    share: tuple[str, ...] | None
+    no_share: bool
+    share_now: bool
+    returns: tuple[str, ...]
+    timeout: float | None
+    priority: int
+    deliver: Delivery
+    retries: int
+    replace: bool
+    card: bool  # whether the cell shows a card of the task
+
+
+def make_request(
+    brief: str,
+    name: str | None = None,
+    *,
+    worker: str = "kernel",
+    workers: Collection[str],
+    after: Any = (),
+    when: str = "success",
+    share: Any = None,
+    no_share: bool = False,
+    share_now: bool = False,
+    returns: Any = (),
+    timeout: float | str | None = None,
+    priority: int | str = 0,
+    isolate: str | None = None,
+    deliver: str | None = None,
+    retry: int | str = 0,
+    replace: bool = False,
+    card: bool = False,
+    later: Mapping[str, Any] | None = None,
+) -> Request:
+    """Check the options of a dispatch; `later` holds those that this version does not have yet.
+
+    Raises
+    ------
+    UsageError
+        For the first option that can't be right, in one line.
+    NotAvailableError
+        For an option of a later version.
+    """
+    for option, value in (later or {}).items():
+        if value not in (None, (), [], False, "", {}):
+            raise NotAvailableError(f"{LATER[option]} not available yet in this version: leave it out")
+    if isolate not in (None, "none"):
+        if isolate != "worktree":
+            raise UsageError(f"--isolate is worktree or none, not {isolate!r}")
+        raise NotAvailableError("--isolate worktree is not available yet in this version: leave it out")
+    if not isinstance(brief, str):
+        raise UsageError(f"the body must be text, not {type(brief).__name__}: pass the code as a string")
+    if worker not in workers:
+        known = ", ".join(sorted(workers))
+        raise UsageError(f"unknown worker {worker!r}{_nearest(worker, workers)}; there are: {known}")
+    if name is not None and not NAME.fullmatch(str(name)):
+        raise UsageError(f"the name {name!r} can't be used: 1 to 40 of A-Z a-z 0-9 _ -")
+    if share is not None and share is not False and no_share:
+        raise UsageError("--share and --no-share exclude each other: keep one")
+    if worker != "kernel" and (share or share_now or no_share):
+        raise UsageError(f"{worker} tasks capture no variables: leave out --share, --no-share and --share-now")
+    names_back = _variables(returns, "--return")
+    if names_back and worker not in ("kernel", "loop"):
+        raise UsageError(f"{worker} tasks have no variables to bring back: leave out --return")
+    return Request(
+        brief=brief,
+        name=name or stem(brief),
+        auto=name is None,
+        worker=worker,
+        after=tuple(_names(after)),
+        when=_choice(When, when, "--when"),
+        share=None if share is None or share is False or share is True else _variables(share, "--share"),
+        no_share=no_share or share is False,
+        share_now=share_now,
+        returns=names_back,
+        timeout=None if timeout is None else seconds(timeout, "--timeout"),
+        priority=_integer(priority, "--priority"),
+        deliver=_choice(Delivery, deliver or "turn", "--deliver"),
+        retries=_integer(retry, "--retry", least=0),
+        replace=replace,
+        card=card,
+    )
+
+
+def seconds(value: float | str, flag: str) -> float:
+    """A positive time in seconds from a number or a text such as ``30``, ``2.5s``, ``5m`` or ``1h``."""
+    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]*)\s*", str(value))
+    if isinstance(value, bool) or found is None or found[2] not in UNITS or float(found[1]) <= 0:
+        raise UsageError(f"{flag} takes seconds, such as 30 or 2.5 (or 5m, 1h), not {value!r}")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def stem(brief: str) -> str:
+    """A short name from the first words of a body."""
+    words = re.findall(r"[A-Za-z][A-Za-z0-9_]*", brief)
+    skipped = {"import", "from", "as", "def", "async", "await", "return", "for", "in", "with", "print", "np", "plt"}
+    kept = [word for word in words if word not in skipped][:3] or words[:1] or ["task"]
+    return "-".join(kept)[:24].strip("-_") or "task"
+
+
+def _names(value: Any) -> Iterable[str]:
+    """Task names from a text with commas, a handle, or a collection of both."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    if hasattr(value, "uid"):
+        return [value.uid]
+    return [name for item in value for name in _names(item)]
+
+
+def _variables(value: Any, flag: str) -> tuple[str, ...]:
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else [str(part) for part in value]
+    parts = [part for part in parts if part]
+    for part in parts:
+        if not part.isidentifier():
+            raise UsageError(f"{flag} takes names of variables, such as x,y; {part!r} is none")
+    return tuple(dict.fromkeys(parts))
+
+
+def _choice(kind: type[E], value: str, flag: str) -> E:
+    try:
+        return kind(value)
+    except ValueError:
+        raise UsageError(f"{flag} is one of {', '.join(kind)}, not {value!r}") from None
+
+
+def _integer(value: int | str, flag: str, least: int | None = None) -> int:
+    try:
+        number = int(str(value))
+    except ValueError:
+        raise UsageError(f"{flag} takes a whole number, not {value!r}") from None
+    if least is not None and number < least:
+        raise UsageError(f"{flag} takes a whole number from {least} up, not {number}")
+    return number
+
+
+def _nearest(word: str, words: Collection[str]) -> str:
+    near = get_close_matches(word, list(words), 1, 0.6)
+    return f" (did you mean {near[0]}?)" if near else ""

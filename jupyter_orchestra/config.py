@@ -1,0 +1,72 @@
+"""The settings: ``c.Orchestra.*``, ``%config Orchestra`` and the project's file; read by ``app`` alone."""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from traitlets import Enum, Int, Unicode
+from traitlets.config import SingletonConfigurable
+
+from .errors import UsageError
+
+TABLES = ("resources", "databases", "servers", "tests", "tiers", "mcp")  # of later versions
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Orchestra(SingletonConfigurable):
+    """What a person may set."""
+
+    kernel_slots = Int(cores(), min=1, help="Kernel tasks that run at once; default: the processors.").tag(config=True)
+    shell_slots = Int(max(4, cores()), min=1, help="Shell tasks that run at once.").tag(config=True)
+    notebook_slots = Int(cores(), min=1, help="Notebook tasks that run at once.").tag(config=True)
+    loop_slots = Int(64, min=1, help="Loop tasks that run at once.").tag(config=True)
+    warm_kernels = Int(1, min=0, help="Idle kernels kept ready after the first use.").tag(config=True)
+    output_limit = Int(2 << 30, min=1 << 20, help="Bytes of output kept of one task.").tag(config=True)
+    journal_limit = Int(1 << 30, min=1 << 20, help="Bytes that the journal may take before it is cleaned.").tag(config=True)
+    max_unfinished = Int(10_000, min=1, help="Tasks that may be unfinished at once.").tag(config=True)
+    notebook = Unicode("", help="The notebook's path, where the kernel can't know it.").tag(config=True)
+    front_end = Enum(
+        ["auto", "live", "headless"], "auto", help="Whether cards are updated late (live) or with the next cell."
+    ).tag(config=True)
+
+    def apply_project(self, folder: Path) -> None:
+        """Take over ``[tool.jupyter_orchestra]`` of the nearest ``pyproject.toml`` at or above `folder`.
+
+        Raises
+        ------
+        UsageError
+            For a key that does not exist, with the nearest one that does.
+        """
+        found = next((path for path in _candidates(folder) if path.is_file()), None)
+        if found is None or b"[tool.jupyter_orchestra" not in found.read_bytes():
+            return
+        import tomllib
+
+        try:
+            table: dict[str, Any] = tomllib.loads(found.read_text("utf-8"))["tool"]["jupyter_orchestra"]
+        except (tomllib.TOMLDecodeError, KeyError) as error:
+            raise UsageError(f"{found} can't be read: {error}") from None
+        known = set(self.trait_names(config=True))
+        for key, value in table.items():
+            if key in TABLES:
+                raise UsageError(f"{found}: [tool.jupyter_orchestra.{key}] is not available yet in this version")
+            if key not in known:
+                near = get_close_matches(key, known, 1, 0.5)
+                hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(sorted(known))}"
+                raise UsageError(f"{found}: [tool.jupyter_orchestra] has no {key!r}{hint}")
+            setattr(self, key, value)
+
+    def lines(self) -> list[str]:
+        """Each setting with its value and meaning."""
+        return [f"{name} = {getattr(self, name)!r}    {self.traits()[name].help}" for name in sorted(self.trait_names(config=True))]
+
+
+def _candidates(folder: Path) -> list[Path]:
+    return [parent / "pyproject.toml" for parent in (folder, *folder.parents)]

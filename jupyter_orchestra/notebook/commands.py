@@ -1,0 +1,129 @@
+"""What ``%orchestra`` can do: a table of commands, each giving the text to show; it prints nothing itself."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable
+from difflib import get_close_matches
+
+from ..client.client import Client, states_of
+from ..core import events as e
+from ..errors import NotAvailableError, UsageError
+
+LATER = {
+    "model": "choosing models comes with agent workers",
+    "leases": "leases come with the controller",
+    "timeline": "the timeline comes with the sidebar",
+    "stop": "it ends a turn of the master, and %%chat comes later",
+    "agents": "agent workers come later",
+    "tools": "tools come with agent workers",
+    "workspaces": "workspaces come later",
+    "diff": "workspaces come later",
+    "merge": "workspaces come later",
+    "discard": "workspaces come later",
+    "cluster": "cluster workers come later",
+}
+
+
+class Commands:
+    """The sub-commands of ``%orchestra``.
+
+    Parameters
+    ----------
+    client
+        Through whom they speak.
+    doctor, config, clean, about
+        What the composition root provides: the doctor's report, the settings' lines, cleaning (gives the bytes
+        freed), and lines about the journal.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        doctor: Callable[[], str],
+        config: Callable[[], list[str]],
+        clean: Callable[[], int],
+        about: Callable[[], list[str]],
+    ) -> None:
+        self._client, self._doctor, self._config, self._clean, self._about = client, doctor, config, clean, about
+        self._table: dict[str, tuple[str, Callable[[list[str]], str]]] = {
+            "status": ("how many tasks are in which state, and where the journal is", self._status),
+            "doctor": ("what this machine can do, and how to get what is missing", lambda words: self._doctor()),
+            "explain": ("explain NAME: why a task is where it is", self._explain),
+            "log": ("log [NAME]: the last changes of state", self._log),
+            "retry": ("retry NAME...: run failed, cancelled or lost tasks again", self._retry),
+            "forget": ("forget NAME...: drop ended tasks and their results", self._forget),
+            "clean": ("drop all ended tasks that have been shown, and give their space back", self._clean_up),
+            "config": ("the settings; %config Orchestra.NAME = VALUE changes one", lambda words: "\n".join(self._config())),
+        }
+
+    def run(self, line: str) -> str:
+        """The text that a command answers with. Raises UsageError for an unknown one."""
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            raise UsageError(f"%orchestra: {error}: close the quotes") from None
+        if not words or words[0] in ("-h", "--help", "help"):
+            return self._help()
+        command, rest = words[0], words[1:]
+        if command in LATER:
+            raise NotAvailableError(f"%orchestra {command} is not available yet in this version: {LATER[command]}")
+        if command not in self._table:
+            near = get_close_matches(command, self._table, 1, 0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self._table)}"
+            raise UsageError(f"%orchestra knows no {command!r}; {hint}")
+        description, act = self._table[command]
+        if rest and rest[0] in ("-h", "--help"):
+            return f"%orchestra {command}: {description}"
+        return act(rest)
+
+    def _help(self) -> str:
+        width = max(map(len, self._table))
+        return "\n".join(f"%orchestra {name.ljust(width)}  {text}" for name, (text, _) in self._table.items())
+
+    def _status(self, words: list[str]) -> str:
+        board = self._client.board
+        counts = states_of(board.all())
+        line = " · ".join(f"{number} {state}" for state, number in counts.items()) or "no tasks yet"
+        asking = [view.name for view in board.all() if view.needs_you]
+        lines = [line, *([f"needs you: {', '.join(asking)}"] if asking else []), *self._about()]
+        return "\n".join(lines)
+
+    def _explain(self, words: list[str]) -> str:
+        return "\n".join(self._client.explain(name) for name in _some(words, "explain"))
+
+    def _log(self, words: list[str]) -> str:
+        board = self._client.board
+        views = [self._client.find(name).view for name in words] if words else board.all()
+        steps = sorted(((step, view.name) for view in views for step in view.story), key=lambda pair: pair[0].at)
+        lines = [
+            f"{time.strftime('%H:%M:%S', time.localtime(step.at))}  {name}  {step.state}  {step.reason}".rstrip()
+            for step, name in steps[-40:]
+        ]
+        return "\n".join(lines) or "nothing has happened yet"
+
+    def _retry(self, words: list[str]) -> str:
+        handles = self._client.control(e.RetryAsked, _some(words, "retry"))
+        return "\n".join(f"{handle.name} is {handle.state} again" for handle in handles)
+
+    def _forget(self, words: list[str]) -> str:
+        names = _some(words, "forget")
+        answer = self._client.ask(
+            e.ForgetAsked(self._client.runtime.now(), self._client.runtime.new_request(), targets=tuple(names))
+        )
+        self._client.forget_values(answer.uids)
+        return f"forgot {', '.join(answer.names)}"
+
+    def _clean_up(self, words: list[str]) -> str:
+        answer = self._client.ask(e.ForgetAsked(self._client.runtime.now(), self._client.runtime.new_request(), ended=True))
+        self._client.forget_values(answer.uids)
+        freed = self._clean()
+        return f"forgot {len(answer.uids)} ended tasks, gave {freed / 1e6:.1f} MB back"
+
+
+def _some(words: list[str], command: str) -> list[str]:
+    if not words:
+        raise UsageError(f"%orchestra {command} which task? %tasks lists them")
+    return words

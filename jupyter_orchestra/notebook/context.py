@@ -1,0 +1,138 @@
+"""Where the person is: the running cell, its namespace, and when its variables may be copied."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from IPython.core.interactiveshell import InteractiveShell
+
+from ..client.request import Request
+from ..core.model import Anchor, Capture
+
+SNAPSHOT_CODE = "__import__('jupyter_orchestra.app').app.take_snapshot({uid!r})"
+
+
+class Snapshots(Protocol):
+    """Copies the notebook's variables."""
+
+    def wanted(self, brief: str, namespace: dict[str, Any], later: bool) -> bool:
+        """Whether the body uses variables of the notebook; `later`: that the notebook may yet get."""
+
+    def take(self, request: Request, namespace: dict[str, Any]) -> Capture | None:
+        """Copy them. Raises UsageError naming what can't be copied."""
+
+    def drop(self, capture: Capture) -> None:
+        """Remove what a snapshot keeps outside the journal."""
+
+
+class CellContext:
+    """The cell that runs now, as the client needs to know it.
+
+    Parameters
+    ----------
+    shell
+        The notebook's IPython shell.
+    notebook
+        The notebook's path, empty when unknown.
+    snapshots
+        What copies variables.
+    """
+
+    def __init__(self, shell: InteractiveShell, notebook: str, snapshots: Snapshots) -> None:
+        self._shell, self._notebook, self._snapshots = shell, notebook, snapshots
+        self._later: dict[str, Request] = {}
+
+    def parent(self) -> dict[str, Any]:
+        """The execute request of the running cell, empty outside a kernel."""
+        get_parent = getattr(self._shell, "get_parent", None)
+        return dict(get_parent() or {}) if get_parent is not None else {}
+
+    def header(self) -> dict[str, str]:
+        """What late outputs need of that request."""
+        header = self.parent().get("header", {})
+        return {key: str(value) for key, value in header.items() if key != "date"}
+
+    def anchor(self, uid: str, request: Request) -> Anchor | None:
+        """The running cell, bound now and for good."""
+        cell = str(self.parent().get("metadata", {}).get("cellId", ""))
+        return Anchor(self._notebook, cell, f"jo-card-{uid}" if request.card else "", self.header())
+
+    def cohort(self) -> str:
+        """The id of the execute request."""
+        return self.header().get("msg_id", "")
+
+    def captures(self, request: Request) -> bool:
+        """Whether the body needs variables of the notebook."""
+        if request.share is not None:
+            return bool(request.share)
+        later = self.must_wait() and not request.share_now
+        return self._snapshots.wanted(request.brief, self._shell.user_ns, later)
+
+    def snapshot(self, request: Request) -> Capture | None:
+        """Copy them now."""
+        return self._snapshots.take(request, self._shell.user_ns)
+
+    def must_wait(self) -> bool:
+        """On a subshell, cells sent before this one may still run on the main shell."""
+        return threading.current_thread().name.startswith("subshell-")
+
+    def snapshot_later(self, uid: str, request: Request) -> None:
+        """Queue behind the cells sent so far: the kernel asks itself, through its own shell channel."""
+        self._later[uid] = request
+        courier = threading.Thread(target=_ask_main_shell, args=(uid,), name=f"jo-snapshot-{uid}", daemon=True)
+        courier.start()
+
+    def take_later(self, uid: str) -> Request | None:
+        """The request whose snapshot is due, once."""
+        return self._later.pop(uid, None)
+
+    def drop(self, capture: Capture) -> None:
+        """A snapshot is not needed after all."""
+        self._snapshots.drop(capture)
+
+    def pump(self, done: Callable[[], bool], timeout: float) -> bool:
+        """Run the kernel's own loop from inside a cell, so that loop tasks get on meanwhile."""
+        if threading.current_thread() is not threading.main_thread():
+            return False
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        import nest_asyncio2
+
+        nest_asyncio2.apply(loop)
+        loop.run_until_complete(_spin(done, loop.time() + timeout))
+        return True
+
+
+async def _spin(done: Callable[[], bool], end: float) -> None:
+    """Let the loop run; short sleeps, since an interrupt is only seen when the loop wakes."""
+    loop = asyncio.get_running_loop()
+    while not done() and loop.time() < end:
+        await asyncio.sleep(0.01)
+
+
+def _ask_main_shell(uid: str) -> None:
+    """Send the kernel a silent execute request, which the main shell handles after all that were sent before it."""
+    from ipykernel.kernelapp import IPKernelApp
+    from jupyter_client.blocking.client import BlockingKernelClient
+
+    client = BlockingKernelClient()
+    client.load_connection_file(IPKernelApp.instance().abs_connection_file)
+    channel = client.shell_channel
+    channel.start()
+    try:
+        while True:
+            sent = client.execute(
+                SNAPSHOT_CODE.format(uid=uid), silent=True, store_history=False, allow_stdin=False, stop_on_error=False
+            )
+            reply = channel.get_msg()
+            while reply["parent_header"].get("msg_id") != sent:
+                reply = channel.get_msg()
+            if reply["content"]["status"] != "aborted":  # an error in a cell before it aborts what is queued: again
+                return
+    finally:
+        client.stop_channels()

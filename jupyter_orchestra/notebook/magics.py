@@ -1,0 +1,225 @@
+"""The magics: each reads its flags, asks the client, and says in a line what came of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+
+from ..client.client import TICK, Client
+from ..client.handle import TaskHandle
+from ..client.request import make_request, seconds
+from ..core import events as e
+from ..core.model import State
+from ..errors import UsageError
+from . import flags
+from .cards import bundle, card, table
+from .commands import Commands
+from .context import CellContext
+from .publisher import Publisher
+from .sink import NotebookSink
+
+LATER = ("tier", "model", "role", "needs", "budget", "on", "allow", "review")
+
+
+class Gathered(list[Any]):
+    """The values that ``%gather`` waited for; shows nothing by itself, since the results stand above it."""
+
+    def _ipython_display_(self) -> None:
+        """Nothing."""
+
+
+def _line(action: Callable[..., Any]) -> Callable[..., Any]:
+    """A magic whose ``--help`` ends it quietly."""
+
+    def run(self: OrchestraMagics, *args: str) -> Any:
+        try:
+            return action(self, *args)
+        except flags.HelpShown:
+            return None
+
+    run.__name__, run.__doc__ = action.__name__, action.__doc__
+    return run
+
+
+@magics_class
+class OrchestraMagics(Magics):
+    """``%%dispatch`` and the line magics around it."""
+
+    def __init__(
+        self, shell: InteractiveShell, client: Client, context: CellContext, sink: NotebookSink, commands: Commands
+    ) -> None:
+        super().__init__(shell)
+        self._client, self._context, self._sink, self._commands = client, context, sink, commands
+        self._publisher = Publisher(shell)
+
+    @cell_magic
+    @_line
+    def dispatch(self, line: str, cell: str) -> Any:
+        """Run the cell's body in the background."""
+        options = flags.dispatch_flags().read(line)
+        handle_name, block = options.pop("handle"), options.pop("block")
+        if handle_name is not None and not handle_name.isidentifier():
+            raise UsageError(f"-o takes the name of a variable, not {handle_name!r}")
+        later = {name: options.pop(name) for name in LATER}
+        request = make_request(cell, workers=self._client.runtime.workers, card=True, later=later, **options)
+        handle = self._client.dispatch(request)
+        if handle_name is not None:
+            self._namespace[handle_name] = handle
+        view = handle.view
+        self._publisher.display(
+            bundle(card(view, self._client.runtime.now())), display_id=view.anchor.display if view.anchor else ""
+        )
+        if block:
+            self._gather([handle], None)
+        return None
+
+    @line_magic
+    @_line
+    def tasks(self, line: str) -> None:
+        """List all tasks."""
+        flags.Flags("%tasks", "List all tasks.").read(line)
+        self._say(table(self._client.board.all(), self._client.runtime.now()))
+
+    @line_magic
+    @_line
+    def task(self, line: str) -> None:
+        """Show one task, its result again once it has ended."""
+        handle = self._client.find(flags.task_flags().read(line)["name"])
+        if not handle.ready() and not self._sink.live:
+            self._gather([handle], None)
+            return
+        if handle.ready():
+            with self._sink.claim([handle.uid]):
+                if not self._sink.flush(lambda view: view.uid == handle.uid):
+                    self._sink.render(handle.view)
+            return
+        display = f"jo-task-{uuid.uuid4().hex[:12]}"
+        self._publisher.display(bundle(card(handle.view, self._client.runtime.now())), display_id=display)
+        self._sink.fills(handle.uid, display, self._context.header())
+
+    @line_magic
+    @_line
+    def gather(self, line: str) -> Gathered:
+        """Wait for tasks and show their results."""
+        options = flags.gather_flags().read(line)
+        timeout = None if options["timeout"] is None else seconds(options["timeout"], "--timeout")
+        names = [name for word in options["names"] for name in word.split(",") if name]
+        handles = [self._client.find(name) for name in names] if names else self._client.unfinished()
+        return self._gather(handles, timeout, everything=not names)
+
+    def _gather(self, handles: list[TaskHandle], timeout: float | None, everything: bool = False) -> Gathered:
+        """Wait, showing each result as it arrives; what was shown before gets one line."""
+        wanted = {handle.uid for handle in handles}
+        shown: set[str] = set()
+        end = None if timeout is None else self._client.runtime.now() + timeout
+        with self._sink.claim(wanted):
+            while True:
+                left = [handle for handle in handles if not handle.ready()]
+                shown.update(self._sink.flush(lambda view: everything or view.uid in wanted))
+                if not left:
+                    break
+                if end is not None and self._client.runtime.now() >= end:
+                    raise self._client.late(left, timeout)
+                tick = TICK if end is None else min(TICK, max(0.0, end - self._client.runtime.now()))
+                self._client.wait_any([handle.uid for handle in left], tick)
+            self._client.settled()
+            shown.update(self._sink.flush(lambda view: everything or view.uid in wanted))
+            for handle in handles:
+                if handle.uid not in shown:
+                    self._say(card(handle.view, self._client.runtime.now()) + self._where(handle))
+        self.bring_back()
+        return Gathered(handle.result for handle in handles)
+
+    @staticmethod
+    def _where(handle: TaskHandle) -> str:
+        return " · shown above" if handle.view.stage is not None else ""
+
+    @line_magic
+    @_line
+    def steer(self, line: str) -> None:
+        """Send a running task a message."""
+        name, _, text = line.strip().partition(" ")
+        if name in ("", "-h", "--help"):
+            self._say("usage: %steer NAME TEXT    sends the running task NAME a message")
+            return
+        self._client.control(e.SteerAsked, target=name, text=text.strip())
+        self._say(f"sent to {name}")
+
+    @line_magic
+    @_line
+    def pause(self, line: str) -> None:
+        """Hold tasks."""
+        self._act(e.PauseAsked, "%pause", "Hold tasks; %resume lets them go on.", line, "paused")
+
+    @line_magic
+    @_line
+    def resume(self, line: str) -> None:
+        """Let held tasks go on."""
+        self._act(e.ResumeAsked, "%resume", "Let held tasks go on.", line, "resumed")
+
+    @line_magic
+    @_line
+    def cancel(self, line: str) -> None:
+        """Cancel tasks."""
+        self._act(e.CancelAsked, "%cancel", "Cancel tasks; what they had put out is kept.", line, "cancelled")
+
+    def _act(self, kind: type[e.Asked], magic: str, description: str, line: str, done: str) -> None:
+        options = flags.names_flags(magic, description).read(line)
+        names = [name for word in options["names"] for name in word.split(",") if name]
+        if not names and not options["all"]:
+            raise UsageError(f"{magic} which task? give names, or --all; %tasks lists them")
+        handles = self._client.control(kind, names, all=options["all"])
+        self._say("\n".join(self._outcome(handle, done) for handle in handles) or "no task to act on")
+
+    @staticmethod
+    def _outcome(handle: TaskHandle, done: str) -> str:
+        view = handle.view
+        if done == "cancelled" and view.state is not State.CANCELLED:
+            return f"{view.name}: stopping at its next await" if view.stopping else f"{view.name} had ended: {view.state}"
+        return f"{done} {view.name}"
+
+    @line_magic
+    @_line
+    def approve(self, line: str) -> None:
+        """Say yes to what a task asks."""
+        approve = flags.Flags("%approve", "Say yes to what a task asks.")
+        approve.add_argument("name", metavar="NAME")
+        approve.add_argument("--always", action="store_true", help="also to the same question again")
+        options = approve.read(line)
+        self._client.find(options["name"]).approve(options["always"])
+
+    @line_magic
+    @_line
+    def decline(self, line: str) -> None:
+        """Say no to what a task asks."""
+        name, _, why = line.strip().partition(" ")
+        if name in ("", "-h", "--help"):
+            self._say("usage: %decline NAME [WHY]    says no to what the task asks")
+            return
+        self._client.find(name).decline(why)
+
+    @line_magic
+    @_line
+    def orchestra(self, line: str) -> None:
+        """Everything else: ``%orchestra --help`` lists it."""
+        self._say(self._commands.run(line))
+
+    def bring_back(self) -> None:
+        """Put returned variables of done tasks into the notebook."""
+        brought, self._sink.brought = self._sink.brought, []
+        for view in brought:
+            for name in view.returns:
+                self._namespace[name] = self._client.value(view, name)
+
+    @property
+    def _namespace(self) -> dict[str, Any]:
+        assert self.shell is not None
+        namespace: dict[str, Any] = self.shell.user_ns
+        return namespace
+
+    def _say(self, text: str | Iterable[str]) -> None:
+        self._publisher.stream((text if isinstance(text, str) else "\n".join(text)) + "\n")

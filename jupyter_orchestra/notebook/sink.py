@@ -1,0 +1,164 @@
+"""Where results are shown while no page takes them: in the dispatching cell's card, or in the cell that runs next.
+
+Two modes. Live (a Jupyter server runs the kernel): a card is updated where it stands, and fills itself with the
+result. Headless (nbclient, papermill, nbval): late messages are dropped there, so results wait for the next cell that
+runs, or for ``%gather``. Each result is shown once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+from ..client.client import Client
+from ..core import events as e
+from ..core.model import State
+from ..core.views import TaskView
+from .cards import bundle, card, result_bundle
+from .publisher import Publisher
+
+REFRESH = 0.25  # seconds between two updates of a card
+LIVE_LIMIT = 500  # outputs kept of a running attempt
+Key = tuple[str, int]
+
+
+class NotebookSink:
+    """Shows cards and results in cells."""
+
+    def __init__(self, client: Client, publisher: Publisher, live: bool) -> None:
+        self._client, self._publisher, self.live = client, publisher, live
+        self._lock = threading.Lock()
+        self._arrived: dict[Key, TaskView] = {}
+        self._claimed: set[str] = set()
+        self._places: dict[str, list[tuple[str, dict[str, str]]]] = {}  # more displays that a task fills
+        self._dirty: dict[str, TaskView] = {}
+        self._refreshing = False
+        self._output: dict[Key, list[dict[str, Any]]] = {}
+        self.brought: list[TaskView] = []  # done tasks whose returned variables are not in the namespace yet
+
+    # on the runtime's loop
+
+    def show(self, view: TaskView) -> None:
+        """A task changed: its card is updated soon, where that reaches anyone."""
+        if view.ended:
+            self._output.pop((view.uid, view.attempt), None)
+        if not self.live or not self._displays(view) or (view.ended and view.stage is not None):
+            return
+        self._dirty[view.uid] = view
+        if not self._refreshing:
+            self._refreshing = True
+            asyncio.get_running_loop().call_later(REFRESH, self._refresh)
+
+    def deliver(self, view: TaskView) -> None:
+        """A result has come: it is shown at once where a card can take it, else with the next cell."""
+        self._dirty.pop(view.uid, None)
+        with self._lock:
+            if view.returns and view.state is State.DONE:
+                self.brought.append(view)
+            if not (self.live and self._displays(view)) or view.uid in self._claimed:
+                self._arrived[view.uid, view.attempt] = view
+                return
+        self._fill(view)
+
+    def output(self, uid: str, attempt: int, output: dict[str, object]) -> None:
+        """Live output of a running attempt, kept while it runs."""
+        kept = self._output.setdefault((uid, attempt), [])
+        kept.append(output)
+        del kept[:-LIVE_LIMIT]
+
+    def outputs_so_far(self, uid: str, attempt: int) -> list[dict[str, Any]]:
+        """What a running attempt has put out."""
+        return list(self._output.get((uid, attempt), ()))
+
+    def _refresh(self) -> None:
+        self._refreshing = False
+        dirty, self._dirty = self._dirty, {}
+        now = self._client.runtime.now()
+        for view in dirty.values():
+            self._update(view, bundle(card(view, now)))
+
+    def _fill(self, view: TaskView) -> None:
+        line = card(view, self._client.runtime.now())
+        self._update(view, result_bundle(line, self._client.outputs(view)))
+        self._was_shown(view)
+
+    def _update(self, view: TaskView, data: dict[str, Any]) -> None:
+        for display, parent in self._displays(view):
+            self._publisher.update_late(data, display, parent)
+
+    def _displays(self, view: TaskView) -> list[tuple[str, dict[str, str]]]:
+        places = list(self._places.get(view.uid, ()))
+        if view.anchor is not None and view.anchor.display:
+            places.append((view.anchor.display, view.anchor.parent))
+        return places
+
+    def _was_shown(self, view: TaskView) -> None:
+        runtime = self._client.runtime
+        runtime.post(e.ResultShown(runtime.now(), view.uid, view.attempt))
+
+    # in a cell
+
+    @contextlib.contextmanager
+    def claim(self, uids: Collection[str]) -> Iterator[None]:
+        """The running cell waits for these tasks: their results are shown there."""
+        with self._lock:
+            mine = set(uids) - self._claimed
+            self._claimed |= mine
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._claimed -= mine
+                left = [view for key, view in self._arrived.items() if key[0] in mine]
+                left = [view for view in left if self.live and self._displays(view)]
+                for view in left:
+                    del self._arrived[view.uid, view.attempt]
+            for view in left:
+                self._fill(view)
+
+    def fills(self, uid: str, display: str, parent: dict[str, str]) -> None:
+        """Let one more display show the task and, once it has ended, its result."""
+        self._places.setdefault(uid, []).append((display, parent))
+
+    def flush(self, wanted: Callable[[TaskView], bool] = lambda view: True) -> list[str]:
+        """Show what has arrived, in order of arrival, in the running cell; the uids of what was shown."""
+        with self._lock:
+            views = [view for view in self._arrived.values() if wanted(view)]
+            for view in views:
+                del self._arrived[view.uid, view.attempt]
+        for view in views:
+            self.render(view)
+            self._was_shown(view)
+        return [view.uid for view in views]
+
+    def taken(self, uid: str) -> None:
+        """The person took the value of a task without a card in hand: it need not be shown any more."""
+        with self._lock:
+            keys = [key for key, view in self._arrived.items() if key[0] == uid and not self._displays(view)]
+            views = [self._arrived.pop(key) for key in keys]
+        for view in views:
+            self._was_shown(view)
+
+    def render(self, view: TaskView) -> None:
+        """Put a task's outputs into the running cell, as they came, below one line that names it."""
+        line = card(view, self._client.runtime.now())
+        self._publisher.stream(line + "\n")
+        for note in view.result.notes if view.result is not None else ():
+            self._publisher.stream(f"  {note}\n")
+        for output in self._client.outputs(view):
+            self._put(output)
+        for display, _ in self._displays(view):
+            self._publisher.update_here(bundle(line), display)
+
+    def _put(self, output: dict[str, Any]) -> None:
+        match output["output_type"]:
+            case "stream":
+                self._publisher.stream(output["text"], output["name"])
+            case "error":
+                # Not as an error output: a failed task must not make a runner think that this cell failed.
+                self._publisher.stream("\n".join(output["traceback"]) + "\n", "stderr")
+            case _:
+                self._publisher.display(output["data"], output["metadata"])

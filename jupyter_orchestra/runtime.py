@@ -1,0 +1,489 @@
+"""The one loop: facts from the inbox go to the journal and the machine, its wishes to workers; it decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import os
+import shutil
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from .board import Board
+from .core import events as e
+from .core.machine import Machine, MachineState
+from .core.model import Failure, Kind, Process, Result
+from .core.ports import Blocked, Failed, Finished, Job, Journal, Outcome, Worker
+from .core.views import TaskView, view
+
+T = TypeVar("T")
+log = logging.getLogger("jupyter_orchestra")
+
+PROGRESS_EVERY = 0.25  # seconds between two journaled reports of progress of one attempt
+DISK_ERRORS = {28: "the disk is full", 30: "the disk is read-only", 122: "the disk quota is used up"}
+
+
+class Sink(Protocol):
+    """Where the person sees tasks. Called on the runtime's loop; must return at once."""
+
+    def show(self, view: TaskView) -> None:
+        """A task changed."""
+
+    def deliver(self, view: TaskView) -> None:
+        """A task's result is durable and wants to be shown; the sink posts ``ResultShown`` when it was."""
+
+    def output(self, uid: str, attempt: int, output: dict[str, object]) -> None:
+        """Live output of a running attempt."""
+
+
+class Clock:
+    """POSIX seconds that never go backwards while the process lives."""
+
+    def __init__(self) -> None:
+        self._start, self._mark = time.time(), time.monotonic()
+
+    def __call__(self) -> float:
+        return self._start + (time.monotonic() - self._mark)
+
+
+class Runtime:
+    """The orchestra at work on one event loop.
+
+    Parameters
+    ----------
+    journal : Journal
+        Where every fact is kept.
+    workers : iterable of Worker
+        One for each kind of task.
+    folder : Path
+        Where attempts get their folders, on the journal's disk.
+    machine : Machine, optional
+        With the state that the journal replayed.
+    epoch : int
+        Number of this start of the journal.
+    clock : callable
+        Gives POSIX seconds.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        workers: Iterable[Worker],
+        folder: Path,
+        *,
+        machine: Machine | None = None,
+        epoch: int = 1,
+        clock: Callable[[], float] | None = None,
+        max_unfinished: int = 10_000,
+    ) -> None:
+        self.journal, self.folder = journal, folder
+        self.machine = machine or Machine()
+        self.workers = {worker.kind.name: worker for worker in workers}
+        self.now = clock or Clock()
+        self.board = Board()
+        self.sink: Sink | None = None
+        self.epoch, self.max_unfinished = epoch, max_unfinished
+        self._inbox: deque[e.Event] = deque()
+        self._awake = False
+        self._answers: dict[str, Future[e.Answer]] = {}
+        self._attempts: dict[tuple[str, int], tuple[asyncio.Task[Outcome], Job]] = {}
+        self._controls: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._periodic: list[tuple[float, Callable[[], None]]] = []
+
+    # for any thread
+
+    def post(self, event: e.Event) -> None:
+        """Hand over a fact. Never blocks, never raises."""
+        self._inbox.append(event)
+        if not self._awake and self._loop is not None:
+            self._awake = True
+            try:
+                self._loop.call_soon_threadsafe(self._drain, context=contextvars.Context())
+            except RuntimeError:  # the loop has closed: nobody is there to hear it
+                self._awake = False
+
+    def ask(self, event: e.Asked) -> Future[e.Answer]:
+        """Hand over a request; the answer comes in the future."""
+        future: Future[e.Answer] = Future()
+        self._answers[event.request] = future
+        self.post(event)
+        return future
+
+    def on_loop(self, act: Callable[[], T]) -> Future[T]:
+        """Call `act` on the loop, after all that it has been told so far. Any thread."""
+        done: Future[T] = Future()
+
+        def call() -> None:
+            try:
+                done.set_result(act())
+            except Exception as error:
+                done.set_exception(error)
+
+        if self._loop is None or self._loop.is_closed():
+            done.cancel()
+        else:
+            self._loop.call_soon_threadsafe(call, context=contextvars.Context())
+        return done
+
+    def every(self, seconds: float, act: Callable[[], None]) -> None:
+        """Call `act` on the loop each `seconds`, from :meth:`run` on."""
+        self._periodic.append((seconds, act))
+
+    @staticmethod
+    def new_request() -> str:
+        """A fresh request id."""
+        return uuid.uuid4().hex
+
+    def stop(self) -> None:
+        """Ask :meth:`run` to end everything and return. Any thread."""
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+
+    # the loop
+
+    async def run(self) -> None:
+        """Work until :meth:`stop`."""
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        for task in self.machine.tasks.values():
+            self.board.announce(view(task))
+        for seconds, act in self._periodic:
+            self._repeat(seconds, act)
+        kinds = tuple(worker.kind for worker in self.workers.values())
+        self._inbox.appendleft(
+            e.KernelStarted(self.now(), self.epoch, kinds=kinds, max_unfinished=self.max_unfinished)
+        )
+        self._drain()
+        try:
+            await self._stop.wait()
+        finally:
+            await self._close()
+
+    def _drain(self) -> None:
+        self._awake = False
+        later: list[Callable[[], None]] = []
+        changed: dict[str, None] = {}
+        while self._inbox:
+            event = self._inbox.popleft()
+            try:
+                self._take(event, later, changed)
+            except Exception:
+                log.exception("the orchestra could not handle %s", type(event).__name__)
+                self._refuse(event, "a bug in jupyter_orchestra: see the kernel's log")
+        if changed:
+            tasks = self.machine.tasks
+            self.journal.project([tasks[uid] for uid in changed if uid in tasks], [uid for uid in changed if uid not in tasks])
+        if later:
+            self.journal.barrier(partial(self._committed, later))
+        self._set_timer()
+
+    def _take(self, event: e.Event, later: list[Callable[[], None]], changed: dict[str, None]) -> None:
+        self.journal.append(event)
+        wishes = self.machine.handle(event)
+        self.board.blocked = self.machine.state.blocked
+        for wish in wishes:
+            match wish:
+                case e.StartTask():
+                    self._start(wish.uid, wish.attempt)
+                case e.StopTask():
+                    self._stop_attempt(wish.uid, wish.attempt)
+                case e.PauseTask() | e.ResumeTask() | e.SteerTask():
+                    self._control(wish)
+                case e.Refused():
+                    self._answer(wish)
+                case e.Accepted():
+                    # A dispatch is answered at once; what was done to tasks is answered when it stands.
+                    if isinstance(event, e.TasksDispatched):
+                        self._answer(wish)
+                    else:
+                        later.append(partial(self._answer, wish))
+                case e.ShowCard():
+                    changed[wish.uid] = None
+                    self._show(wish.uid, later)
+                case e.Deliver():
+                    if (task := self.machine.tasks.get(wish.uid)) is not None:
+                        later.append(partial(self._deliver, view(task)))
+                case e.DropTask():
+                    changed[wish.uid] = None
+                    later.append(partial(self.board.withdraw, wish.uid))
+
+    def _committed(self, later: list[Callable[[], None]]) -> None:
+        """On the journal's thread: what waited for the commit goes on, on the loop."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._release, later)
+
+    @staticmethod
+    def _release(later: list[Callable[[], None]]) -> None:
+        for act in later:
+            act()
+
+    def _show(self, uid: str, later: list[Callable[[], None]]) -> None:
+        task = self.machine.tasks.get(uid)
+        if task is None:
+            return
+        picture = view(task, self.machine.state.blocked)
+        if picture.ended:
+            later.append(partial(self._announce, picture))
+        else:
+            self._announce(picture)
+
+    def _announce(self, picture: TaskView) -> None:
+        if self.board.announce(picture) and self.sink is not None:
+            self._safely(self.sink.show, picture)
+
+    def _deliver(self, picture: TaskView) -> None:
+        if self.sink is not None:
+            self._safely(self.sink.deliver, picture)
+
+    @staticmethod
+    def _safely(act: Callable[[TaskView], None], picture: TaskView) -> None:
+        try:
+            act(picture)
+        except Exception:
+            log.exception("showing task %s failed", picture.name)
+
+    def _answer(self, answer: e.Answer) -> None:
+        future = self._answers.pop(answer.request, None)
+        if future is not None and not future.done():
+            future.set_result(answer)
+
+    def _refuse(self, event: e.Event, reason: str) -> None:
+        if isinstance(event, e.Asked):
+            self._answer(e.Refused(event.request, reason))
+
+    def _repeat(self, seconds: float, act: Callable[[], None]) -> None:
+        assert self._loop is not None
+
+        def again() -> None:
+            try:
+                act()
+            except Exception:
+                log.exception("housekeeping failed")
+            self._repeat(seconds, act)
+
+        self._loop.call_later(seconds, again)
+
+    def _set_timer(self) -> None:
+        due = self.machine.due()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due is not None and self._loop is not None:
+            self._timer = self._loop.call_later(max(0.0, due - self.now()), self._ring, due)
+
+    def _ring(self, due: float) -> None:
+        self.post(e.TimePassed(max(due, self.now())))
+
+    # attempts
+
+    def _start(self, uid: str, attempt: int) -> None:
+        assert self._loop is not None
+        task = self.machine.tasks[uid]
+        job = Job(
+            spec=msgspec.structs.replace(task.spec, capture=task.capture),
+            name=task.name,
+            attempt=attempt,
+            folder=self.folder / f"{uid}-{attempt}",
+            inputs=self.machine.inputs(task),
+            store=self.journal,
+            reporter=_Reporter(self, uid, attempt),
+        )
+        work = self._loop.create_task(self._work(job), name=f"{task.name}#{attempt}")
+        self._attempts[uid, attempt] = work, job
+        work.add_done_callback(partial(self._ended, uid, attempt))
+
+    async def _work(self, job: Job) -> Outcome:
+        try:
+            job.folder.mkdir(mode=0o700)
+        except FileNotFoundError:
+            job.folder.mkdir(mode=0o700, parents=True)
+        try:
+            return await self.workers[job.spec.worker].run(job)
+        finally:
+            _remove(job.folder)
+
+    def _ended(self, uid: str, attempt: int, work: asyncio.Task[Outcome]) -> None:
+        """An attempt is over: one fact says how, whatever the worker did."""
+        del self._attempts[uid, attempt]
+        now = self.now()
+        if work.cancelled():
+            self.post(e.TaskStopped(now, uid, attempt))
+            return
+        outcome = _outcome_of(work)
+        match outcome:
+            case Finished(result):
+                self.post(e.TaskFinished(now, uid, attempt, result))
+            case Failed(failure, result):
+                self.post(e.TaskFailed(now, uid, attempt, failure, result))
+            case Blocked(reason):
+                self.post(e.TaskBlocked(now, uid, attempt, reason))
+
+    def _stop_attempt(self, uid: str, attempt: int) -> None:
+        if (running := self._attempts.get((uid, attempt))) is not None:
+            running[0].cancel()
+
+    def _control(self, wish: e.PauseTask | e.ResumeTask | e.SteerTask) -> None:
+        assert self._loop is not None
+        if (running := self._attempts.get((wish.uid, wish.attempt))) is None:
+            return
+        job = running[1]
+        worker = self.workers[job.spec.worker]
+        match wish:
+            case e.PauseTask():
+                act = worker.pause(job)
+            case e.ResumeTask():
+                act = worker.resume(job)
+            case e.SteerTask():
+                act = worker.steer(job, wish.text)
+        control = self._loop.create_task(act, name=f"{type(wish).__name__} {job.name}#{job.attempt}")
+        self._controls.add(control)
+        control.add_done_callback(self._controlled)
+
+    def _controlled(self, control: asyncio.Task[None]) -> None:
+        self._controls.discard(control)
+        if not control.cancelled() and (error := control.exception()) is not None:
+            log.error("%s failed: %r", control.get_name(), error)
+
+    async def _close(self) -> None:
+        """End what runs: workers first, then attempts, so that nothing waits for a ladder."""
+        if self._timer is not None:
+            self._timer.cancel()
+        works = [work for work, _ in self._attempts.values()]
+        for worker in self.workers.values():
+            try:
+                await worker.close()
+            except Exception:
+                log.exception("closing the %s worker failed", worker.kind.name)
+        for work in works:
+            work.cancel()
+        if works:
+            await asyncio.wait(works, timeout=2.0)
+        for future in self._answers.values():
+            future.cancel()
+        self.board.close("the orchestra has ended")
+
+
+class _Reporter:
+    """What one attempt says, turned into facts; progress at most four times a second."""
+
+    def __init__(self, runtime: Runtime, uid: str, attempt: int) -> None:
+        self._runtime, self._uid, self._attempt = runtime, uid, attempt
+        self._said = 0.0
+        self._pending: tuple[float | None, str] | None = None
+
+    def started(self, process: Process) -> None:
+        self._runtime.post(e.WorkerStarted(self._runtime.now(), self._uid, self._attempt, process))
+
+    def progress(self, fraction: float | None, line: str = "") -> None:
+        runtime = self._runtime
+        assert runtime._loop is not None
+        if self._pending is not None:
+            before = self._pending
+            self._pending = (before[0] if fraction is None else fraction), line or before[1]
+            return
+        self._pending = fraction, line
+        wait = self._said + PROGRESS_EVERY - runtime._loop.time()
+        if wait <= 0:
+            self._say()
+        else:
+            runtime._loop.call_later(wait, self._say)
+
+    def _say(self) -> None:
+        runtime = self._runtime
+        if self._pending is None or runtime._loop is None:
+            return
+        fraction, line = self._pending
+        self._pending, self._said = None, runtime._loop.time()
+        if (self._uid, self._attempt) in runtime._attempts:
+            runtime.post(e.TaskProgressed(runtime.now(), self._uid, self._attempt, fraction, line))
+
+    def output(self, output: dict[str, object]) -> None:
+        if self._runtime.sink is not None:
+            self._runtime.sink.output(self._uid, self._attempt, output)
+
+
+def _outcome_of(work: asyncio.Task[Outcome]) -> Outcome:
+    """What an attempt came to; an exception of the worker itself is a failed task, a full disk a blocked one."""
+    error = work.exception()
+    if error is None:
+        return work.result()
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        where = f" ({error.filename})" if error.filename else ""
+        return Blocked(f"{DISK_ERRORS[error.errno]}{where}: free space there, and the task goes on by itself")
+    log.error("the worker itself failed", exc_info=error)
+    return Failed(Failure("exception", type(error).__name__, str(error) or "the worker itself failed"), Result())
+
+
+def _remove(folder: Path) -> None:
+    try:
+        os.rmdir(folder)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def replay(events: Iterable[e.Event], state: MachineState | None = None) -> Machine:
+    """A machine with the state that these facts lead to; what it wishes on the way is discarded."""
+    machine = Machine(state)
+    for event in events:
+        try:
+            machine.handle(event)
+        except Exception:
+            log.exception("replaying %s failed", type(event).__name__)
+    return machine
+
+
+class RuntimeThread:
+    """The thread on which a runtime works, so that nothing waits for the notebook's cells."""
+
+    def __init__(self, make: Callable[[], Runtime]) -> None:
+        self._make = make
+        self._ready: Future[Runtime] = Future()
+        self._thread = threading.Thread(target=self._run, name="jupyter-orchestra", daemon=True)
+        self._thread.start()
+
+    def runtime(self, timeout: float | None = None) -> Runtime:
+        """The runtime, once it works. Raises what kept it from starting, or TimeoutError."""
+        return self._ready.result(timeout)
+
+    @property
+    def works(self) -> bool:
+        """Whether :meth:`runtime` gives it at once."""
+        return self._ready.done() and self._ready.exception() is None
+
+    def stop(self, timeout: float = 4.0) -> None:
+        """End the runtime and wait for its thread, at most `timeout` seconds."""
+        if self.works:
+            self._ready.result().stop()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as error:
+            log.exception("the orchestra has ended")
+            if not self._ready.done():
+                self._ready.set_exception(error)
+            else:
+                self._ready.result().board.close(f"the orchestra has ended: {error!r}")
+
+    async def _main(self) -> None:
+        runtime = self._make()
+        asyncio.get_running_loop().call_soon(self._ready.set_result, runtime)
+        await runtime.run()
+
+
+def declare(runtime: Runtime, kind: Kind) -> None:
+    """Tell the machine of a worker kind that was added or got other slots."""
+    runtime.post(e.KindDeclared(runtime.now(), kind))
