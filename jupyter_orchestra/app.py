@@ -31,14 +31,13 @@ from .runtime import Runtime, RuntimeThread, declare, replay
 
 if TYPE_CHECKING:
     from .core.ports import Worker
+    from .housekeeping import Housekeeper
     from .journal.journal import Journal
 
 log = logging.getLogger("jupyter_orchestra")
 
-NOTICE_WITHIN = 0.1  # seconds that %load_ext waits for what the journal has to say
+NOTICE_WITHIN = 0.08  # seconds that %load_ext waits for what an earlier kernel's journal has to say
 START_WITHIN = 30.0  # seconds that a cell waits for the orchestra to start
-HOUSEKEEPING = 60.0  # seconds between two looks at the journal's size
-BACKLOG = 8 << 20  # bytes of events after which the state is written down, so that a start replays little
 
 _app: App | None = None
 
@@ -53,6 +52,7 @@ class App:
         self._journal: Journal | None = None
         self._runtime: Runtime | None = None
         self._made: Runtime | None = None
+        self._keeper: Housekeeper
         self._told = 0
         self.context = CellContext(shell, self._notebook(), _Snapshots(self))
         self.client = Client(self.runtime, self.context)
@@ -62,6 +62,7 @@ class App:
         self.client.live_outputs = self.sink.outputs_so_far
         self.magics = OrchestraMagics(shell, self.client, self.context, self.sink, self._commands())
         self._loop = _kernel_loop(shell)
+        self._comes_back = self._has_journal()
         self.thread = RuntimeThread(self._make)
         atexit.register(self.close)
 
@@ -88,6 +89,7 @@ class App:
     def _make(self) -> Runtime:
         """On the runtime's thread: open the journal, replay it, build the workers."""
         from .core.machine import MachineState
+        from .housekeeping import EVERY, Housekeeper
         from .journal.journal import open_journal
 
         path = self._notebook()
@@ -107,7 +109,10 @@ class App:
         if journal.blocked:
             self._on_blocked(journal.blocked)
         self._sweep(journal)
-        runtime.every(HOUSEKEEPING, self._keep_house)
+        self._keeper = Housekeeper(runtime, journal, self.config.journal_limit)
+        self._keeper.sweep_captures()
+        runtime.release = self._keeper.release
+        runtime.every(EVERY, self._keeper.look)
         return runtime
 
     def _workers(self, journal: Journal) -> Iterator[Worker]:
@@ -127,9 +132,7 @@ class App:
         yield from _plugins(launcher)
 
     def _commands(self) -> Commands:
-        return Commands(
-            self.client, doctor=_doctor, config=self.config.lines, clean=self._clean, about=self._about
-        )
+        return Commands(self.client, doctor=_doctor, config=self.config.lines, clean=self._clean, about=self._about)
 
     # settings
 
@@ -138,8 +141,9 @@ class App:
             self.config.apply_project(Path.cwd())
         except (UsageError, OSError) as error:
             print(f"jupyter_orchestra: {error}", file=sys.stderr)
-        if self.config not in self.shell.configurables:
-            self.shell.configurables.append(self.config)
+        configurables: list[Any] = self.shell.configurables
+        if self.config not in configurables:
+            configurables.append(self.config)
         slots = [name for name in self.config.trait_names(config=True) if name.endswith("_slots")]
         self.config.observe(self._on_slots, slots)
 
@@ -153,6 +157,18 @@ class App:
         path = self.config.notebook or os.environ.get("JPY_SESSION_NAME", "")
         path = path or str(self.shell.user_ns.get("__vsc_ipynb_file__", ""))
         return os.path.abspath(path) if path else ""
+
+    def _has_journal(self) -> bool:
+        """Whether an earlier kernel of this notebook left a journal, which may have something to say."""
+        from .journal import location
+
+        path = self._notebook()
+        root = location.base(Path(path) if path else None)
+        try:
+            place = location.find(root, Path(path)) if path else location.private(root, _kernel_key(self.shell))
+            return (place.folder / "journal.db").exists()
+        except OSError:
+            return False
 
     def _is_live(self) -> bool:
         """Whether a front end is there that takes late updates of a cell's output."""
@@ -176,28 +192,16 @@ class App:
 
         sweep(f"ORCHESTRA_RUNTIME={journal.folder.name}")
 
-    def _keep_house(self) -> None:
-        """On the runtime's loop: write the state down when the log has grown."""
-        assert self._journal is not None and self._made is not None
-        if self._journal.backlog > BACKLOG:
-            self._journal.checkpoint(msgspec.json.encode(self._made.machine.state))
-
     def _clean(self) -> int:
         """What is stored and no longer named goes; the bytes freed."""
-        runtime, journal = self.runtime(), self.journal
-
-        def sweep() -> Any:
-            journal.checkpoint(msgspec.json.encode(runtime.machine.state))
-            named = (blob.digest for task in runtime.machine.tasks.values() for blob in task.blobs())
-            return journal.clean({digest for digest in named if digest})
-
-        freed: int = runtime.on_loop(sweep).result(10).result(60)
-        return freed
+        self.runtime()
+        return self._keeper.clean()
 
     def _about(self) -> list[str]:
         journal = self.journal
         kind = " (private: it goes when this kernel ends)" if journal.private else ""
-        lines = [f"journal: {journal.folder}{kind}, {journal.size() / 1e6:.1f} MB of {self.config.journal_limit / 1e6:.0f} MB"]
+        sizes = f"{journal.size() / 1e6:.1f} MB of {self.config.journal_limit / 1e6:.0f} MB"
+        lines = [f"journal: {journal.folder}{kind}, {sizes}"]
         if journal.blocked:
             lines.append(f"journal blocked: {journal.blocked}")
         return [*lines, *journal.notices]
@@ -211,7 +215,7 @@ class App:
         self.shell.events.register("pre_run_cell", self._before_cell)
         self.shell.events.register("post_run_cell", self._after_cell)
         try:
-            self._runtime = self.thread.runtime(NOTICE_WITHIN)
+            self._runtime = self.thread.runtime(NOTICE_WITHIN if self._comes_back else 0)
         except FutureTimeout:
             return  # what it has to say comes with the next cell
         except Exception as error:
@@ -294,7 +298,9 @@ class App:
         atexit.unregister(self.close)
         self.thread.stop()
         if self._journal is not None:
-            self._journal.close(delete=self._journal.private and not _restarting(self.shell))
+            gone = self._journal.private and not _restarting(self.shell)
+            self._keeper.close(gone)
+            self._journal.close(delete=gone)
 
 
 class _Snapshots:

@@ -29,7 +29,7 @@ class Orchestra(SingletonConfigurable):
     loop_slots = Int(64, min=1, help="Loop tasks that run at once.").tag(config=True)
     warm_kernels = Int(1, min=0, help="Idle kernels kept ready after the first use.").tag(config=True)
     output_limit = Int(2 << 30, min=1 << 20, help="Bytes of output kept of one task.").tag(config=True)
-    journal_limit = Int(1 << 30, min=1 << 20, help="Bytes that the journal may take before it is cleaned.").tag(config=True)
+    journal_limit = Int(1 << 30, min=1 << 20, help="Bytes of journal after which old results go.").tag(config=True)
     max_unfinished = Int(10_000, min=1, help="Tasks that may be unfinished at once.").tag(config=True)
     notebook = Unicode("", help="The notebook's path, where the kernel can't know it.").tag(config=True)
     front_end = Enum(
@@ -65,7 +65,8 @@ class Orchestra(SingletonConfigurable):
 
     def lines(self) -> list[str]:
         """Each setting with its value and meaning."""
-        return [f"{name} = {getattr(self, name)!r}    {self.traits()[name].help}" for name in sorted(self.trait_names(config=True))]
+        traits = self.traits(config=True)
+        return [f"{name} = {getattr(self, name)!r}    {traits[name].help}" for name in sorted(traits)]
 
 
 def _candidates(folder: Path) -> list[Path]:

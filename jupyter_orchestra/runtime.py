@@ -22,7 +22,7 @@ import msgspec
 from .board import Board
 from .core import events as e
 from .core.machine import Machine, MachineState
-from .core.model import Failure, Kind, Process, Result
+from .core.model import Capture, Failure, Kind, Process, Result, State
 from .core.ports import Blocked, Failed, Finished, Job, Journal, Outcome, Worker
 from .core.views import TaskView, view
 
@@ -93,6 +93,7 @@ class Runtime:
         self.board = Board()
         self.sink: Sink | None = None
         self.epoch, self.max_unfinished = epoch, max_unfinished
+        self.release: Callable[[Capture], None] = lambda capture: None  # told of snapshots that nobody needs any more
         self._inbox: deque[e.Event] = deque()
         self._awake = False
         self._answers: dict[str, Future[e.Answer]] = {}
@@ -157,15 +158,13 @@ class Runtime:
     async def run(self) -> None:
         """Work until :meth:`stop`."""
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        for task in self.machine.tasks.values():
-            self.board.announce(view(task))
         for seconds, act in self._periodic:
             self._repeat(seconds, act)
         kinds = tuple(worker.kind for worker in self.workers.values())
-        self._inbox.appendleft(
-            e.KernelStarted(self.now(), self.epoch, kinds=kinds, max_unfinished=self.max_unfinished)
-        )
+        self._inbox.appendleft(e.KernelStarted(self.now(), self.epoch, kinds=kinds, max_unfinished=self.max_unfinished))
         self._drain()
+        for task in self.machine.tasks.values():  # nothing of this is news, so nothing waits for a commit
+            self.board.announce(view(task, self.machine.state.blocked))
         try:
             await self._stop.wait()
         finally:
@@ -184,7 +183,9 @@ class Runtime:
                 self._refuse(event, "a bug in jupyter_orchestra: see the kernel's log")
         if changed:
             tasks = self.machine.tasks
-            self.journal.project([tasks[uid] for uid in changed if uid in tasks], [uid for uid in changed if uid not in tasks])
+            self.journal.project(
+                [tasks[uid] for uid in changed if uid in tasks], [uid for uid in changed if uid not in tasks]
+            )
         if later:
             self.journal.barrier(partial(self._committed, later))
         self._set_timer()
@@ -217,7 +218,7 @@ class Runtime:
                         later.append(partial(self._deliver, view(task)))
                 case e.DropTask():
                     changed[wish.uid] = None
-                    later.append(partial(self.board.withdraw, wish.uid))
+                    later.append(partial(self._withdraw, wish.uid))
 
     def _committed(self, later: list[Callable[[], None]]) -> None:
         """On the journal's thread: what waited for the commit goes on, on the loop."""
@@ -240,8 +241,18 @@ class Runtime:
             self._announce(picture)
 
     def _announce(self, picture: TaskView) -> None:
-        if self.board.announce(picture) and self.sink is not None:
+        if not self.board.announce(picture):
+            return
+        if picture.state is State.DONE and picture.capture is not None:
+            self.release(picture.capture)
+        if self.sink is not None:
             self._safely(self.sink.show, picture)
+
+    def _withdraw(self, uid: str) -> None:
+        picture = self.board.get(uid)
+        self.board.withdraw(uid)
+        if picture is not None and picture.capture is not None:
+            self.release(picture.capture)
 
     def _deliver(self, picture: TaskView) -> None:
         if self.sink is not None:

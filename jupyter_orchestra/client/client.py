@@ -333,7 +333,7 @@ def _place() -> Place:
         cwd = os.getcwd()
     except FileNotFoundError:
         raise UsageError("the notebook's working directory is gone: os.chdir to one that exists") from None
-    return Place(cwd, tuple(path for path in sys.path if isinstance(path, str)))
+    return Place(cwd, tuple(map(str, sys.path)))
 
 
 def _poke(loop: asyncio.AbstractEventLoop, changed: asyncio.Event) -> None:

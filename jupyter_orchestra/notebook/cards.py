@@ -76,7 +76,9 @@ def _as_html(output: dict[str, Any]) -> str:
     data = output.get("data", {})
     for mime in ("image/png", "image/jpeg", "image/gif"):
         if mime in data:
-            return f'<img alt="{html.escape(plain_text(output))}" src="data:{mime};base64,{joined(data[mime]).strip()}"/>'
+            return (
+                f'<img alt="{html.escape(plain_text(output))}" src="data:{mime};base64,{joined(data[mime]).strip()}"/>'
+            )
     for mime in ("text/html", "image/svg+xml"):
         if mime in data:
             return f"<div>{joined(data[mime])}</div>"
@@ -99,7 +101,8 @@ def table(views: list[TaskView], now: float) -> str:
         rows.append((MARKS[view.state], view.name, view.worker, state, f"{view.seconds(now):.1f} s", note[:100]))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]).rstrip() for row in rows
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]).rstrip()
+        for row in rows
     )
 
 

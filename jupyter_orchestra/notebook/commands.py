@@ -56,7 +56,10 @@ class Commands:
             "retry": ("retry NAME...: run failed, cancelled or lost tasks again", self._retry),
             "forget": ("forget NAME...: drop ended tasks and their results", self._forget),
             "clean": ("drop all ended tasks that have been shown, and give their space back", self._clean_up),
-            "config": ("the settings; %config Orchestra.NAME = VALUE changes one", lambda words: "\n".join(self._config())),
+            "config": (
+                "the settings; %config Orchestra.NAME = VALUE changes one",
+                lambda words: "\n".join(self._config()),
+            ),
         }
 
     def run(self, line: str) -> str:
@@ -117,7 +120,9 @@ class Commands:
         return f"forgot {', '.join(answer.names)}"
 
     def _clean_up(self, words: list[str]) -> str:
-        answer = self._client.ask(e.ForgetAsked(self._client.runtime.now(), self._client.runtime.new_request(), ended=True))
+        answer = self._client.ask(
+            e.ForgetAsked(self._client.runtime.now(), self._client.runtime.new_request(), ended=True)
+        )
         self._client.forget_values(answer.uids)
         freed = self._clean()
         return f"forgot {len(answer.uids)} ended tasks, gave {freed / 1e6:.1f} MB back"

@@ -101,7 +101,7 @@ class CellContext:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return False
-        import nest_asyncio2
+        import nest_asyncio2  # type: ignore[import-untyped]
 
         nest_asyncio2.apply(loop)
         loop.run_until_complete(_spin(done, loop.time() + timeout))
@@ -111,7 +111,7 @@ class CellContext:
 async def _spin(done: Callable[[], bool], end: float) -> None:
     """Let the loop run; short sleeps, since an interrupt is only seen when the loop wakes."""
     loop = asyncio.get_running_loop()
-    while not done() and loop.time() < end:
+    while not done() and loop.time() < end:  # noqa: ASYNC110 - what `done` asks changes on another thread
         await asyncio.sleep(0.01)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, NoReturn
 
 from ..errors import UsageError
@@ -52,6 +53,7 @@ class Flags(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}; {self.prog} --help shows how")
 
 
+@cache
 def dispatch_flags() -> Flags:
     """The flags of ``%%dispatch``."""
     flags = Flags("%%dispatch", "Run the cell's body in the background; the prompt is back at once.")
@@ -84,6 +86,7 @@ def dispatch_flags() -> Flags:
     return flags
 
 
+@cache
 def names_flags(magic: str, description: str) -> Flags:
     """The flags of a magic that acts on tasks."""
     flags = Flags(magic, description)
@@ -92,6 +95,7 @@ def names_flags(magic: str, description: str) -> Flags:
     return flags
 
 
+@cache
 def gather_flags() -> Flags:
     """The flags of ``%gather``."""
     flags = Flags("%gather", "Wait for tasks and show their results; Ctrl-C ends the waiting, the tasks run on.")
@@ -100,6 +104,7 @@ def gather_flags() -> Flags:
     return flags
 
 
+@cache
 def task_flags() -> Flags:
     """The flags of ``%task``."""
     flags = Flags("%task", "Show a task: its state, or its result again once it has ended.")

@@ -179,7 +179,9 @@ class OrchestraMagics(Magics):
     def _outcome(handle: TaskHandle, done: str) -> str:
         view = handle.view
         if done == "cancelled" and view.state is not State.CANCELLED:
-            return f"{view.name}: stopping at its next await" if view.stopping else f"{view.name} had ended: {view.state}"
+            return (
+                f"{view.name}: stopping at its next await" if view.stopping else f"{view.name} had ended: {view.state}"
+            )
         return f"{done} {view.name}"
 
     @line_magic

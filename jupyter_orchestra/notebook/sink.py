@@ -32,6 +32,7 @@ class NotebookSink:
         self._client, self._publisher, self.live = client, publisher, live
         self._lock = threading.Lock()
         self._arrived: dict[Key, TaskView] = {}
+        self._ended: dict[str, TaskView] = {}  # tasks that ended without a result to show, for their cards
         self._claimed: set[str] = set()
         self._places: dict[str, list[tuple[str, dict[str, str]]]] = {}  # more displays that a task fills
         self._dirty: dict[str, TaskView] = {}
@@ -45,7 +46,12 @@ class NotebookSink:
         """A task changed: its card is updated soon, where that reaches anyone."""
         if view.ended:
             self._output.pop((view.uid, view.attempt), None)
-        if not self.live or not self._displays(view) or (view.ended and view.stage is not None):
+        if not self._displays(view) or (view.ended and view.stage is not None):
+            return
+        if not self.live:
+            if view.ended:
+                with self._lock:
+                    self._ended[view.uid] = view
             return
         self._dirty[view.uid] = view
         if not self._refreshing:
@@ -129,9 +135,13 @@ class NotebookSink:
             views = [view for view in self._arrived.values() if wanted(view)]
             for view in views:
                 del self._arrived[view.uid, view.attempt]
+            ended, self._ended = self._ended, {}
         for view in views:
             self.render(view)
+            self._update_here(view)
             self._was_shown(view)
+        for view in ended.values():
+            self._update_here(view)
         return [view.uid for view in views]
 
     def taken(self, uid: str) -> None:
@@ -150,6 +160,10 @@ class NotebookSink:
             self._publisher.stream(f"  {note}\n")
         for output in self._client.outputs(view):
             self._put(output)
+
+    def _update_here(self, view: TaskView) -> None:
+        """The task's cards get its line, by messages of the running cell."""
+        line = card(view, self._client.runtime.now())
         for display, _ in self._displays(view):
             self._publisher.update_here(bundle(line), display)
 
