@@ -90,7 +90,7 @@ class App:
         """On the runtime's thread: open the journal, replay it, build the workers."""
         from .core.machine import MachineState
         from .housekeeping import EVERY, Housekeeper
-        from .journal.journal import open_journal
+        from .journal import open_journal
 
         path = self._notebook()
         journal = open_journal(
@@ -113,12 +113,14 @@ class App:
         self._keeper.sweep_captures()
         runtime.release = self._keeper.release
         runtime.every(EVERY, self._keeper.look)
+        runtime.after_start(_warm_up)
         return runtime
 
     def _workers(self, journal: Journal) -> Iterator[Worker]:
         from .processes.launcher import LocalLauncher
         from .workers.kernel import KernelWorker
         from .workers.loop import LoopWorker
+        from .workers.notebook import NotebookWorker
         from .workers.pool import KernelPool
         from .workers.shell import ShellWorker
 
@@ -127,6 +129,7 @@ class App:
         pool = KernelPool(launcher, warm=config.warm_kernels)
         yield KernelWorker(pool, config.kernel_slots, runtime=mark, limit=limit)
         yield ShellWorker(launcher, config.shell_slots, runtime=mark, limit=limit)
+        yield NotebookWorker(launcher, config.notebook_slots, runtime=mark)
         if self._loop is not None:
             yield LoopWorker(lambda: self.shell, lambda: self._loop, self.client.live, config.loop_slots)
         yield from _plugins(launcher)
@@ -312,10 +315,11 @@ class _Snapshots:
     def wanted(self, brief: str, namespace: dict[str, Any], later: bool) -> bool:
         import builtins
 
+        from .workers.capture import belongs_to_ipython
         from .workers.source import free_names
 
         found = free_names(brief)
-        names = found.needed | found.maybe
+        names = {name for name in found.needed | found.maybe if not belongs_to_ipython(name, namespace)}
         return any(name in namespace or (later and not hasattr(builtins, name)) for name in names)
 
     def take(self, request: Request, namespace: dict[str, Any]) -> Capture | None:
@@ -367,6 +371,13 @@ def _plugins(launcher: Any) -> Iterator[Worker]:
             yield point.load()(launcher)
         except Exception as error:
             log.error("the worker plugin %r could not be loaded: %r", point.name, error)
+
+
+def _warm_up() -> None:
+    """Import what the first dispatch needs, while the person reads on."""
+    from .workers import pickling
+
+    assert pickling
 
 
 def _doctor() -> str:

@@ -102,6 +102,7 @@ class Runtime:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
+        self._first: list[Callable[[], object]] = []
         self._periodic: list[tuple[float, Callable[[], None]]] = []
 
     # for any thread
@@ -143,6 +144,10 @@ class Runtime:
         """Call `act` on the loop each `seconds`, from :meth:`run` on."""
         self._periodic.append((seconds, act))
 
+    def after_start(self, act: Callable[[], object]) -> None:
+        """Call `act` on the loop as soon as :meth:`run` works."""
+        self._first.append(act)
+
     @staticmethod
     def new_request() -> str:
         """A fresh request id."""
@@ -158,6 +163,8 @@ class Runtime:
     async def run(self) -> None:
         """Work until :meth:`stop`."""
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        for first in self._first:
+            self._loop.call_soon(first)
         for seconds, act in self._periodic:
             self._repeat(seconds, act)
         kinds = tuple(worker.kind for worker in self.workers.values())
@@ -206,7 +213,7 @@ class Runtime:
                     self._answer(wish)
                 case e.Accepted():
                     # A dispatch is answered at once; what was done to tasks is answered when it stands.
-                    if isinstance(event, e.TasksDispatched):
+                    if isinstance(event, e.TasksDispatched) or self.machine.state.blocked:
                         self._answer(wish)
                     else:
                         later.append(partial(self._answer, wish))
@@ -235,7 +242,8 @@ class Runtime:
         if task is None:
             return
         picture = view(task, self.machine.state.blocked)
-        if picture.ended:
+        blocked_cancel = self.machine.state.blocked and picture.state is State.CANCELLED
+        if picture.ended and not blocked_cancel:
             later.append(partial(self._announce, picture))
         else:
             self._announce(picture)
@@ -439,6 +447,9 @@ def _outcome_of(work: asyncio.Task[Outcome]) -> Outcome:
 
 def _remove(folder: Path) -> None:
     try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                os.unlink(entry)
         os.rmdir(folder)
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
 from typing import Any, Protocol
 
 from ..board import Board
@@ -300,6 +301,12 @@ class Client:
             return []
         found: list[dict[str, Any]] = json.loads(self.read(view, view.result.outputs))
         return found
+
+    def artifacts(self, view: TaskView) -> dict[str, Path]:
+        """The files that belong to a result."""
+        made = view.result.artifacts if view.result is not None else ()
+        files = ((artifact.name, self.runtime.journal.file(artifact.blob)) for artifact in made)
+        return {name: path for name, path in files if path is not None}
 
     def read(self, view: TaskView, blob: Blob) -> bytes:
         """Bytes that belong to a result."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core import events as e
@@ -111,6 +112,11 @@ class TaskHandle:
     def outputs(self) -> list[dict[str, Any]]:
         """What it put out, as nbformat outputs; so far, while it runs."""
         return self._client.outputs(self.view)
+
+    @property
+    def artifacts(self) -> dict[str, Path]:
+        """The files that it made, such as an executed notebook or a long output: name to path, for reading only."""
+        return self._client.artifacts(self.view)
 
     @property
     def stdout(self) -> str:

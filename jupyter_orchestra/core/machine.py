@@ -138,9 +138,7 @@ class Machine:
                     self._lose_snapshot(task, "the kernel died before its variables were copied")
                 continue
             if task.state is S.RUNNING or task.before is S.RUNNING:
-                task.needs_you = (
-                    f"cut off: rerun it (%orchestra retry {task.name}) or drop it (%orchestra forget {task.name})"
-                )
+                task.needs_you = "rerun it or drop it"
                 self._end(task, S.LOST, event.at, "the kernel died while it ran")
             elif task.snapshot:
                 self._fail_snapshot(task, event.at, "the kernel died before its variables were copied")

@@ -45,11 +45,16 @@ def resolve(specs: tuple[Spec, ...], names: list[str], find: Find, known: Iterab
     fresh = {name: spec.uid for name, spec in zip(names, specs, strict=True)}
     after: After = {}
     for spec, name in zip(specs, names, strict=True):
-        after[spec.uid] = tuple(
-            (label, _resolve_one(label, name, fresh, find, known)) for label in dict.fromkeys(spec.after)
-        )
+        pairs = {_label(label, find): _resolve_one(label, name, fresh, find, known) for label in spec.after}
+        after[spec.uid] = tuple(pairs.items())
     _refuse_cycle(after, {uid: name for name, uid in fresh.items()})
     return after
+
+
+def _label(label: str, find: Find) -> str:
+    """The name under which a result is found: a task that was given by its uid goes by its name."""
+    task = find(label)
+    return task.name if task is not None and task.uid == label else label
 
 
 def _resolve_one(label: str, name: str, fresh: dict[str, str], find: Find, known: Iterable[str]) -> str:

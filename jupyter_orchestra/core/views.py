@@ -60,6 +60,8 @@ def view(task: Task, blocked: str = "") -> TaskView:
     """The picture of a task; `blocked` says why nothing new starts at present."""
     spec = task.spec
     needs_you = task.needs_you
+    if needs_you and task.state is S.LOST:
+        needs_you = f"rerun it (%orchestra retry {task.name}) or drop it (%orchestra forget {task.name})"
     if blocked and task.state in (S.WAITING, S.QUEUED):
         needs_you = needs_you or blocked
     return TaskView(
@@ -118,7 +120,7 @@ def explain(machine: Machine, task: Task, now: float) -> str:
         return head + f"is paused; it was {task.before}: %resume {task.name} lets it go on"
     ending = head + f"is {task.state}"
     if task.needs_you:
-        return f"{ending}: {task.reason}; {task.needs_you}"
+        return f"{ending}: {task.reason}; {view(task).needs_you}"
     return ending + (f": {task.reason}" if task.reason else "")
 
 

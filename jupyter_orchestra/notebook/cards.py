@@ -20,6 +20,7 @@ MARKS = {
     State.LOST: "?",
 }
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
+SHOWN = 64_000  # characters of one stream that a cell shows
 CLIP = 20_000  # characters of text in a card that fills itself; %task shows the whole
 
 
@@ -44,6 +45,8 @@ def _status(view: TaskView, now: float) -> str:
         return f"lost: {view.reason}; {view.needs_you}"
     if view.state is State.FAILED and view.started_at is not None:
         return f"failed after {seconds}: {view.reason}"
+    if view.reason.startswith(view.state):
+        return view.reason
     return str(view.state) + (f": {view.reason}" if view.reason else "")
 
 
@@ -83,6 +86,15 @@ def _as_html(output: dict[str, Any]) -> str:
         if mime in data:
             return f"<div>{joined(data[mime])}</div>"
     return f"<pre>{html.escape(plain_text(output)[:CLIP])}</pre>"
+
+
+def clipped(text: str) -> str:
+    """A stream's text for a cell: beyond 64,000 characters, its two ends and what is missing between them."""
+    if len(text) <= SHOWN:
+        return text
+    left_out = len(text) - SHOWN
+    hint = f"[… {left_out:,} characters are not shown here; the handle's stdout and the artifacts have them …]"
+    return f"{text[: SHOWN // 2]}\n{hint}\n{text[-SHOWN // 2 :]}"
 
 
 def joined(text: str | list[str]) -> str:

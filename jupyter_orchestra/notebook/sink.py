@@ -17,7 +17,7 @@ from ..client.client import Client
 from ..core import events as e
 from ..core.model import State
 from ..core.views import TaskView
-from .cards import bundle, card, result_bundle
+from .cards import bundle, card, clipped, result_bundle
 from .publisher import Publisher
 
 REFRESH = 0.25  # seconds between two updates of a card
@@ -140,8 +140,9 @@ class NotebookSink:
             self.render(view)
             self._update_here(view)
             self._was_shown(view)
-        for view in ended.values():
-            self._update_here(view)
+        for view in map(self._client.board.get, ended):
+            if view is not None:
+                self._update_here(view)
         return [view.uid for view in views]
 
     def taken(self, uid: str) -> None:
@@ -170,7 +171,7 @@ class NotebookSink:
     def _put(self, output: dict[str, Any]) -> None:
         match output["output_type"]:
             case "stream":
-                self._publisher.stream(output["text"], output["name"])
+                self._publisher.stream(clipped(output["text"]), output["name"])
             case "error":
                 # Not as an error output: a failed task must not make a runner think that this cell failed.
                 self._publisher.stream("\n".join(output["traceback"]) + "\n", "stderr")
