@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -375,9 +376,7 @@ def _plugins(launcher: Any) -> Iterator[Worker]:
 
 def _warm_up() -> None:
     """Import what the first dispatch needs, while the person reads on."""
-    from .workers import pickling
-
-    assert pickling
+    import_module("jupyter_orchestra.workers.pickling")
 
 
 def _doctor() -> str:

@@ -16,6 +16,14 @@
 
 from __future__ import annotations
 
+import errno
+
+NO_ROOM = {
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "your disk quota is used up: free some space",
+    errno.EROFS: "the disk is read-only: make it writable",
+}
+
 
 class OrchestraError(Exception):
     """Base of all errors of this package; a cell shows it as one line."""

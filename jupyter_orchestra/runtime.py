@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -25,12 +25,13 @@ from .core.machine import Machine, MachineState
 from .core.model import Capture, Failure, Kind, Process, Result, State
 from .core.ports import Blocked, Failed, Finished, Job, Journal, Outcome, Worker
 from .core.views import TaskView, view
+from .errors import NO_ROOM
+from .patience import PatientStore
 
 T = TypeVar("T")
 log = logging.getLogger("jupyter_orchestra")
 
 PROGRESS_EVERY = 0.25  # seconds between two journaled reports of progress of one attempt
-DISK_ERRORS = {28: "the disk is full", 30: "the disk is read-only", 122: "the disk quota is used up"}
 
 
 class Sink(Protocol):
@@ -97,7 +98,7 @@ class Runtime:
         self._inbox: deque[e.Event] = deque()
         self._awake = False
         self._answers: dict[str, Future[e.Answer]] = {}
-        self._attempts: dict[tuple[str, int], tuple[asyncio.Task[Outcome], Job]] = {}
+        self._attempts: dict[tuple[str, int], _Attempt] = {}
         self._controls: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -310,24 +311,31 @@ class Runtime:
     def _start(self, uid: str, attempt: int) -> None:
         assert self._loop is not None
         task = self.machine.tasks[uid]
+        reporter = _Reporter(self, uid, attempt)
+        store = PatientStore(self.journal, partial(self._say, reporter), threading.current_thread())
         job = Job(
             spec=msgspec.structs.replace(task.spec, capture=task.capture),
             name=task.name,
             attempt=attempt,
             folder=self.folder / f"{uid}-{attempt}",
             inputs=self.machine.inputs(task),
-            store=self.journal,
-            reporter=_Reporter(self, uid, attempt),
+            store=store,
+            reporter=reporter,
         )
         work = self._loop.create_task(self._work(job), name=f"{task.name}#{attempt}")
-        self._attempts[uid, attempt] = work, job
+        self._attempts[uid, attempt] = _Attempt(work, job, store)
         work.add_done_callback(partial(self._ended, uid, attempt))
+
+    def _say(self, reporter: _Reporter, line: str) -> None:
+        """A line of progress from another thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(reporter.progress, None, line)
 
     async def _work(self, job: Job) -> Outcome:
         try:
-            job.folder.mkdir(mode=0o700)
-        except FileNotFoundError:
             job.folder.mkdir(mode=0o700, parents=True)
+        except OSError as error:
+            return Blocked(f"{NO_ROOM.get(error.errno or 0, error.strerror or str(error))} ({job.folder})")
         try:
             return await self.workers[job.spec.worker].run(job)
         finally:
@@ -351,13 +359,14 @@ class Runtime:
 
     def _stop_attempt(self, uid: str, attempt: int) -> None:
         if (running := self._attempts.get((uid, attempt))) is not None:
-            running[0].cancel()
+            running.store.give_up()
+            running.work.cancel()
 
     def _control(self, wish: e.PauseTask | e.ResumeTask | e.SteerTask) -> None:
         assert self._loop is not None
         if (running := self._attempts.get((wish.uid, wish.attempt))) is None:
             return
-        job = running[1]
+        job = running.job
         worker = self.workers[job.spec.worker]
         match wish:
             case e.PauseTask():
@@ -379,7 +388,9 @@ class Runtime:
         """End what runs: workers first, then attempts, so that nothing waits for a ladder."""
         if self._timer is not None:
             self._timer.cancel()
-        works = [work for work, _ in self._attempts.values()]
+        works = [attempt.work for attempt in self._attempts.values()]
+        for attempt in self._attempts.values():
+            attempt.store.give_up()
         for worker in self.workers.values():
             try:
                 await worker.close()
@@ -392,6 +403,14 @@ class Runtime:
         for future in self._answers.values():
             future.cancel()
         self.board.close("the orchestra has ended")
+
+
+class _Attempt(NamedTuple):
+    """What runs."""
+
+    work: asyncio.Task[Outcome]
+    job: Job
+    store: PatientStore
 
 
 class _Reporter:
@@ -434,13 +453,10 @@ class _Reporter:
 
 
 def _outcome_of(work: asyncio.Task[Outcome]) -> Outcome:
-    """What an attempt came to; an exception of the worker itself is a failed task, a full disk a blocked one."""
+    """What an attempt came to; an exception of the worker itself is a failed task."""
     error = work.exception()
     if error is None:
         return work.result()
-    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-        where = f" ({error.filename})" if error.filename else ""
-        return Blocked(f"{DISK_ERRORS[error.errno]}{where}: free space there, and the task goes on by itself")
     log.error("the worker itself failed", exc_info=error)
     return Failed(Failure("exception", type(error).__name__, str(error) or "the worker itself failed"), Result())
 

@@ -1,0 +1,179 @@
+"""Ends whole trees of processes, also what left their session; knows no tasks, only ids and a mark that they carry.
+
+A process belongs to a tree when it descends from the root, is in the root's session or process group, or when its
+initial environment carries the mark (``NAME=VALUE``): a child that was forked twice and left the session still does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import psutil
+
+PATIENCE = 2.0  # seconds that the killing goes on
+_PAUSES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)  # seconds between its rounds
+
+
+class Root(NamedTuple):
+    """The first process of a tree, perhaps dead by now; ``started`` (POSIX seconds) tells it from a later one."""
+
+    pid: int
+    started: float
+
+
+class _Seen(NamedTuple):
+    pid: int
+    parent: int
+    session: int
+    group: int
+    marked: bool
+
+
+def end_tree(mark: str, root: Root | None = None, patience: float = PATIENCE) -> set[int]:
+    """Kill a tree until nothing of it lives; blocks. Returns what outlived `patience` seconds, normally nothing.
+
+    Never ends this process or one that it descends from.
+    """
+    deadline = time.monotonic() + patience
+    pauses = iter(_PAUSES)
+    while alive := members(mark, root):
+        # All are stopped before the first dies: else a script whose command was killed would begin its next one.
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in alive:
+                _send(pid, number)
+        if time.monotonic() > deadline:
+            return alive
+        time.sleep(next(pauses, _PAUSES[-1]))
+    return set()
+
+
+def sweep(mark: str) -> set[int]:
+    """Kill what a dead kernel left behind under its mark. Returns the processes that were found."""
+    found = members(mark)
+    if found:
+        end_tree(mark)
+    return found
+
+
+def signal_strays(number: int, mark: str, root: Root) -> None:
+    """Send a signal to the part of a tree that is not in the root's process group."""
+    for pid in members(mark, root):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(pid) != root.pid:
+                _send(pid, number)
+
+
+def signal_below(number: int, mark: str, root: Root) -> None:
+    """Send a signal to everything in a tree but its root; again to what was forked meanwhile."""
+    done = {root.pid}
+    while fresh := members(mark, root) - done:
+        for pid in fresh:
+            _send(pid, number)
+        done |= fresh
+        if number != signal.SIGSTOP:
+            break
+
+
+def members(mark: str, root: Root | None = None) -> set[int]:
+    """The living processes of a tree, as far as this process may see and end them."""
+    seen = list(_processes(mark))
+    found = {process.pid for process in seen if process.marked}
+    if root is not None and _still_its(root):
+        found |= {p.pid for p in seen if root.pid in (p.pid, p.session, p.group)} | _descendants(root.pid, seen)
+    return found - _protected(seen)
+
+
+def started(pid: int) -> float:
+    """When a process began, POSIX seconds; 0 when it is gone."""
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return 0.0
+
+
+def _send(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _still_its(root: Root) -> bool:
+    """Whether the root's number still means this tree: no later process has got it."""
+    now = started(root.pid)
+    return not now or not root.started or abs(now - root.started) < 0.05
+
+
+def _descendants(pid: int, seen: list[_Seen]) -> set[int]:
+    children: dict[int, list[int]] = {}
+    for process in seen:
+        children.setdefault(process.parent, []).append(process.pid)
+    found: set[int] = set()
+    ahead = [pid]
+    while ahead:
+        fresh = [child for child in children.get(ahead.pop(), ()) if child not in found]
+        found.update(fresh)
+        ahead += fresh
+    return found
+
+
+def _protected(seen: list[_Seen]) -> set[int]:
+    """This process and those that it descends from."""
+    parents = {process.pid: process.parent for process in seen}
+    line = {os.getpid()}
+    ahead = os.getppid()
+    while ahead and ahead not in line:
+        line.add(ahead)
+        ahead = parents.get(ahead, 0)
+    return line
+
+
+def _processes(mark: str) -> Iterator[_Seen]:
+    """Every process but the zombies."""
+    if os.path.isdir("/proc/self"):
+        return _processes_from_proc(os.fsencode(mark))
+    return _processes_from_psutil(mark)
+
+
+def _processes_from_proc(mark: bytes) -> Iterator[_Seen]:
+    # By hand, since psutil takes several times as long and this may run while the notebook's own code wants the GIL.
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb", buffering=0) as file:
+                state, parent, group, session = file.read().rpartition(b")")[2].split(None, 4)[:4]
+        except OSError:
+            continue
+        if state not in b"ZX":
+            yield _Seen(int(name), int(parent), int(session), int(group), _carries(name, mark))
+
+
+def _carries(pid: str, mark: bytes) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+            return mark in file.read().split(b"\0")
+    except OSError:  # gone, or another person's
+        return False
+
+
+def _processes_from_psutil(mark: str) -> Iterator[_Seen]:
+    name, _, value = mark.partition("=")
+    for process in psutil.process_iter():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE:
+                pid = process.pid
+                marked = _environment(process).get(name) == value
+                yield _Seen(pid, process.ppid(), os.getsid(pid), os.getpgid(pid), marked)
+        except (psutil.Error, OSError):
+            continue
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except (psutil.Error, OSError):
+        return {}

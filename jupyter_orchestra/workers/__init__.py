@@ -1,0 +1,1 @@
+"""Adapters that carry tasks out, one file for each kind."""

@@ -1,0 +1,72 @@
+"""Owns the thread that watches over a spawned kernel: its pipes, its lifeline, its parent; knows no task."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from select import POLLIN, poll
+from typing import Final
+
+from .inside_streams import CHUNK, Console
+
+TICK: Final = 1000  # ms between two looks at the parent and at text without a newline
+
+
+class Watch(threading.Thread):
+    """Drains the pipes, and ends this process and all that it started when whoever started it is gone."""
+
+    def __init__(self, console: Console, lifeline: int, parent: int, files: Sequence[str]) -> None:
+        super().__init__(name="watch", daemon=True)
+        self._console = console
+        self._lifeline = lifeline
+        self._files = files  # of this process; who would remove them is gone then
+        self._parent = parent if parent == os.getppid() else 0  # under a supervisor the lifeline alone counts
+
+    def run(self) -> None:
+        waiting = poll()
+        for fd in (self._lifeline, *self._console.descriptors):
+            waiting.register(fd, POLLIN)
+        while True:
+            ready = [fd for fd, _ in waiting.poll(TICK)]
+            if self._lifeline in ready and not os.read(self._lifeline, CHUNK):
+                end_everything(self._files)
+            if self._parent and os.getppid() != self._parent:
+                end_everything(self._files)
+            if ready:
+                self._console.drain()
+            else:
+                self._console.flush()
+
+
+def end_everything(files: Sequence[str]) -> None:
+    """SIGKILL for the descendants of this process, its group and itself; `files` go, and their folder once empty."""
+    for pid in _descendants(os.getpid()):
+        _kill(pid)
+    for file in files:
+        with suppress(OSError):
+            os.unlink(file)
+    with suppress(OSError):
+        os.rmdir(folder := os.path.dirname(files[0]))
+        os.rmdir(os.path.dirname(folder))
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                for child in file.read().split():
+                    yield from _descendants(int(child))
+                    yield int(child)
+    except OSError:
+        return
+
+
+def _kill(pid: int) -> None:
+    with suppress(OSError):
+        os.kill(pid, signal.SIGKILL)

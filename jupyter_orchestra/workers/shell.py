@@ -1,0 +1,91 @@
+"""Carries out shell tasks: the brief is a script for bash; knows nothing of scheduling and where its result goes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import cloudpickle  # type: ignore[import-untyped]
+import msgspec
+
+from ..core.model import Blob, Failure, Kind, Result
+from ..core.ports import Failed, Finished, Job, Launch, Launcher, Outcome
+from ..processes.launcher import describe
+from ..values import ShellResult
+from .starting import Attempt, ProcessWorker, environment
+
+LIMIT = 2 << 30  # bytes of output kept
+
+
+class ShellWorker(ProcessWorker):
+    """Runs scripts as the person, with the environment that the kernel has when they start."""
+
+    def __init__(self, launcher: Launcher, slots: int = 8, *, runtime: str = "", limit: int = LIMIT) -> None:
+        super().__init__(launcher, Kind("shell", slots))
+        self._runtime = runtime
+        self._limit = limit
+
+    def check(self, brief: str) -> str:
+        """What is wrong with a script, in one line."""
+        if not brief.strip():
+            return "the body is empty: write the commands below the %%dispatch line"
+        bash = shutil.which("bash")
+        if bash is None:
+            return "bash is not installed"
+        checked = subprocess.run([bash, "-n"], input=brief.encode("utf-8", "replace"), capture_output=True, timeout=5)
+        if checked.returncode == 0:
+            return ""
+        errors = checked.stderr.decode("utf-8", "replace").splitlines()
+        return errors[0].removeprefix(f"{bash}: ").removeprefix("bash: ") if errors else "bash can't read it"
+
+    def attempt(self, job: Job) -> _Script:
+        """One run of the script."""
+        return _Script(job, self._runtime, self._limit)
+
+
+class _Script(Attempt):
+    def __init__(self, job: Job, runtime: str, limit: int) -> None:
+        super().__init__(job)
+        self._runtime = runtime
+        self._limit = limit
+
+    def prepare(self) -> Launch:
+        """Write the script."""
+        job = self.job
+        script = job.folder / "script.sh"
+        script.write_bytes(job.spec.brief.encode("utf-8", "replace"))
+        return Launch(
+            argv=("bash", os.fspath(script)),
+            folder=job.folder,
+            cwd=job.spec.place.cwd,
+            environment=environment(job, self._runtime),
+            spool=job.folder / "spool",
+            limit=self._limit,
+        )
+
+    def conclude(self, code: int) -> Outcome:
+        """The outcome, by the exit code."""
+        value = ShellResult(code, self.collector.text("stdout"), self.collector.text("stderr"))
+        result = self.collector.finish(self.job.store)
+        if code:
+            return Failed(_failure(code, value), _with(result, code, None))
+        return Finished(_with(result, code, self.job.store.put(cloudpickle.dumps(value))))
+
+
+def _with(result: Result, code: int, value: Blob | None) -> Result:
+    return msgspec.structs.replace(result, value=value, text=describe(code))
+
+
+def _failure(code: int, value: ShellResult) -> Failure:
+    lines = [line.strip() for line in value.stderr.splitlines() if line.strip()]
+    said = f": {lines[-1][:200]}" if lines else ""
+    if code < 0:
+        return Failure("killed", "Killed", describe(code) + said)
+    return Failure("exit", "ExitCode", describe(code) + _hint(code) + said)
+
+
+def _hint(code: int) -> str:
+    """What a code above 128 means: bash reports so that a command of the script was killed."""
+    name = describe(128 - code)
+    return f" (a command in it was {name})" if 128 < code <= 192 and "SIG" in name else ""

@@ -1,0 +1,118 @@
+"""One attempt as one process, from launch to outcome; knows neither what runs nor what its end means."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+
+import msgspec
+
+from ..core.model import Failure, Kind, Usage
+from ..core.ports import Blocked, Failed, Finished, Job, Launch, Launcher, Outcome, Running
+from ..errors import NO_ROOM
+from ..processes.ladder import end_gently
+from ..processes.spool import Frame
+from .outputs import Collector, follow
+
+
+class Attempt:
+    """What is particular to a kind of work. `prepare` and `conclude` run in a thread and may block on the disk."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.collector = Collector(job.name, job.folder / "spool")
+
+    def prepare(self) -> Launch:
+        """Write what the process needs. Raises OSError."""
+        raise NotImplementedError
+
+    def seen(self, frame: Frame) -> None:
+        """A frame came, which the collector has had."""
+
+    def conclude(self, code: int) -> Outcome:
+        """What an exit code and the collected output come to. Raises OSError."""
+        raise NotImplementedError
+
+
+class ProcessWorker:
+    """The worker whose attempts are one process each."""
+
+    def __init__(self, launcher: Launcher, kind: Kind) -> None:
+        self.kind = kind
+        self._launcher = launcher
+        self._running: dict[tuple[str, int], Running] = {}
+
+    def attempt(self, job: Job) -> Attempt:
+        """The work to be done."""
+        raise NotImplementedError
+
+    async def run(self, job: Job) -> Outcome:
+        """Launch, follow, conclude. Cancelled: ends the tree in at most 6 s."""
+        began = time.monotonic()
+        attempt = self.attempt(job)
+        try:
+            launch = await asyncio.to_thread(attempt.prepare)
+            running = await self._launcher.start(launch)
+        except OSError as error:
+            return not_started(error)
+        code = await self._followed(running, attempt)
+        outcome = await asyncio.to_thread(attempt.conclude, code)
+        return _timed(outcome, time.monotonic() - began)
+
+    async def pause(self, job: Job) -> None:
+        """Stop its processes where they are."""
+        self._signal(job, signal.SIGSTOP)
+
+    async def resume(self, job: Job) -> None:
+        """Let them go on."""
+        self._signal(job, signal.SIGCONT)
+
+    async def steer(self, job: Job, text: str) -> None:
+        """It takes no messages."""
+        raise NotImplementedError(f"a {self.kind.name} task takes no messages")
+
+    async def close(self) -> None:
+        """Nothing is kept between tasks."""
+
+    async def _followed(self, running: Running, attempt: Attempt) -> int:
+        job = attempt.job
+        key = job.spec.uid, job.attempt
+        self._running[key] = running
+        try:
+            job.reporter.started(running.process)
+            await follow(running, attempt.collector, job.reporter, attempt.seen)
+            await running.end()
+            return await running.wait()
+        except asyncio.CancelledError:
+            await end_gently(running)
+            raise
+        finally:
+            del self._running[key]
+
+    def _signal(self, job: Job, number: int) -> None:
+        if running := self._running.get((job.spec.uid, job.attempt)):
+            running.signal(number)
+
+
+def not_started(error: OSError) -> Blocked | Failed:
+    """What an error at the start means: wait for the disk, or give up."""
+    if error.errno in NO_ROOM:
+        where = f" ({error.filename})" if error.filename else ""
+        return Blocked(f"{NO_ROOM[error.errno]}{where}")
+    return Failed(Failure("start", type(error).__name__, str(error)))
+
+
+def environment(job: Job, runtime: str) -> dict[str, str]:
+    """The person's own environment, and what tells a program which task it belongs to."""
+    mine = {"ORCHESTRA_TASK": job.spec.uid, "ORCHESTRA_TASK_NAME": job.name}
+    return {**os.environ, **mine, **({"ORCHESTRA_RUNTIME": runtime} if runtime else {})}
+
+
+def _timed(outcome: Outcome, seconds: float) -> Outcome:
+    if isinstance(outcome, Finished | Failed):
+        return msgspec.structs.replace(
+            outcome, result=msgspec.structs.replace(outcome.result, usage=Usage(seconds=seconds))
+        )
+    return outcome
