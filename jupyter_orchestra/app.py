@@ -64,6 +64,7 @@ class App:
         self.magics = OrchestraMagics(shell, self.client, self.context, self.sink, self._commands())
         self._loop = _kernel_loop(shell)
         self._comes_back = self._has_journal()
+        self._process = os.getpid()
         self.thread = RuntimeThread(self._make)
         atexit.register(self.close)
 
@@ -299,6 +300,8 @@ class App:
 
     def close(self) -> None:
         """End with the kernel: what runs is ended, what is known is written."""
+        if os.getpid() != self._process:  # a fork of the kernel ends, not the kernel
+            return
         atexit.unregister(self.close)
         self.thread.stop()
         if self._journal is not None:

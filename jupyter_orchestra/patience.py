@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,19 @@ from .core.ports import Store
 from .errors import NO_ROOM
 
 T = TypeVar("T")
+LEAST = 128 << 10  # bytes that must be free for a task to begin
 AGAIN = 1.0  # seconds between two tries
+
+
+def no_room(folder: Path) -> str:
+    """Why nothing can be written below `folder` now; empty when something can."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return ""
+    if disk.f_flag & os.ST_RDONLY:
+        return f"{NO_ROOM[errno.EROFS]} ({folder})"
+    return f"{NO_ROOM[errno.ENOSPC]} ({folder})" if disk.f_bavail * disk.f_frsize < LEAST else ""
 
 
 class PatientStore:

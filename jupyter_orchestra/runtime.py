@@ -26,11 +26,12 @@ from .core.model import Capture, Failure, Kind, Process, Result, State
 from .core.ports import Blocked, Failed, Finished, Job, Journal, Outcome, Worker
 from .core.views import TaskView, view
 from .errors import NO_ROOM
-from .patience import PatientStore
+from .patience import PatientStore, no_room
 
 T = TypeVar("T")
 log = logging.getLogger("jupyter_orchestra")
 
+DISK_EVERY = 2.0  # seconds between two looks at the disk while something runs
 PROGRESS_EVERY = 0.25  # seconds between two journaled reports of progress of one attempt
 
 
@@ -164,6 +165,7 @@ class Runtime:
     async def run(self) -> None:
         """Work until :meth:`stop`."""
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self.every(DISK_EVERY, self._watch_disk)
         for first in self._first:
             self._loop.call_soon(first)
         for seconds, act in self._periodic:
@@ -295,6 +297,12 @@ class Runtime:
 
         self._loop.call_later(seconds, again)
 
+    def _watch_disk(self) -> None:
+        """A running task whose result can't be written says so."""
+        if self._attempts and (reason := no_room(self.folder.parent)):
+            for attempt in self._attempts.values():
+                attempt.job.reporter.progress(None, f"its result waits: {reason}")
+
     def _set_timer(self) -> None:
         due = self.machine.due()
         if self._timer is not None:
@@ -336,6 +344,9 @@ class Runtime:
             job.folder.mkdir(mode=0o700, parents=True)
         except OSError as error:
             return Blocked(f"{NO_ROOM.get(error.errno or 0, error.strerror or str(error))} ({job.folder})")
+        if reason := no_room(job.folder):
+            _remove(job.folder)
+            return Blocked(reason)
         try:
             return await self.workers[job.spec.worker].run(job)
         finally:

@@ -104,6 +104,8 @@ class Client:
             raise
         if later:
             self.context.snapshot_later(uid, request)
+        # One that has ended at once, since what it comes after has failed, is announced with the commit.
+        self.board.wait([uid], lambda view: view is not None, ANSWER_WITHIN)
         return TaskHandle(self, answer.uids[0])
 
     def _capture(self, request: Request) -> tuple[Capture | None, bool]:

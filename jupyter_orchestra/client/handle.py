@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..core import events as e
 from ..core.model import Origin, State, Usage
@@ -227,6 +227,9 @@ class TaskHandle:
             traces = [o["traceback"] for o in self.outputs if o["output_type"] == "error"]
             raise TaskFailed(message, view.name, traces[-1] if traces else [])
         raise RefusedError(f"{view.name} has no value yet: it is {view.state}; get() waits for it")
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a handle works in its notebook only: with --after NAME a task finds the value in results")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TaskHandle) and other.uid == self.uid

@@ -87,6 +87,8 @@ def make_request(
         raise NotAvailableError("--isolate worktree is not available yet in this version: leave it out")
     if not isinstance(brief, str):
         raise UsageError(f"the body must be text, not {type(brief).__name__}: pass the code as a string")
+    if _has_surrogate(brief):
+        raise UsageError("the body holds half of a surrogate pair, which no file can hold: write it as an escape")
     if worker not in workers:
         known = ", ".join(sorted(workers))
         raise UsageError(f"unknown worker {worker!r}{_nearest(worker, workers)}; there are: {known}")
@@ -117,6 +119,14 @@ def make_request(
         replace=replace,
         card=card,
     )
+
+
+def _has_surrogate(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def seconds(value: float | str, flag: str) -> float:

@@ -19,6 +19,8 @@ from IPython.core.autocall import ZMQExitAutocall
 from IPython.core.error import StdinNotImplementedError
 from traitlets import default
 
+from .inside_patience import patiently
+
 TEXT: Final = 1000  # characters of a value's repr that go along with it
 NO_INPUT: Final = "input() is not available in a background task: pass the value in as a variable"
 
@@ -126,8 +128,9 @@ class TaskShell(ZMQInteractiveShell):
     def put(self, kind: str, payload: bytes = b"", **fields: Any) -> None:
         """Add a frame to the running task's spool, after the text before it."""
         self.console.flush()
-        if self.console.spool is not None:
-            self.console.spool.frame(kind, payload, **fields)
+        spool = self.console.spool
+        if spool is not None:
+            patiently(lambda: spool.frame(kind, payload, **fields))
 
     def renew(self, task: str, code: str) -> dict[str, Any]:
         """Make a fresh ``__main__`` and give its namespace."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 from ..processes.spool import SpoolWriter
 from ..progress import listen
+from .inside_patience import FULL, patiently
 from .inside_shell import TEXT, TaskShell, as_json, words
 from .inside_state import Baseline
 from .inside_streams import Console
@@ -20,7 +20,6 @@ from .inside_values import Pickled, Results, placeholder, raw, why_not
 
 EVERY: Final = 0.25  # seconds between two frames of progress
 MESSAGE: Final = 2000  # characters of an exception's message; the error frame has the whole
-FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 INTERRUPTED: Final = ("KeyboardInterrupt", "CancelledError")
 
 Order = dict[str, Any]
@@ -88,7 +87,8 @@ class Runner:
             end = self._failure(error)
         left = self._clear_away(end)
         try:
-            spool.frame("end", reusable=not left, left=left, seconds=round(time.monotonic() - begun, 6), **end)
+            seconds = round(time.monotonic() - begun, 6)
+            patiently(lambda: spool.frame("end", reusable=not left, left=left, seconds=seconds, **end))
             self._console.close()
             spool.close()
         except OSError as error:
@@ -168,7 +168,7 @@ class Runner:
         self._shell.put("text", text[:TEXT].encode("utf-8", "replace"))
 
     def _put_pickled(self, kind: str, value: Any, path: str, order: Order, **fields: str) -> None:
-        pickled = Pickled(value, path, order["threshold"])
+        pickled = patiently(lambda: Pickled(value, path, order["threshold"]))
         if pickled.file:
             fields["file"] = pickled.file
         self._shell.put(kind, pickled.payload, **fields)

@@ -9,7 +9,7 @@ import pickle
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 
 from ..values import NotCopied
 
@@ -33,8 +33,7 @@ class Pickled:
             self.discard()
             raise
         finally:
-            if self._file is not None:
-                self._file.close()
+            self._close()
 
     @property
     def payload(self) -> bytes:
@@ -63,6 +62,10 @@ class Pickled:
         """Remove the file again."""
         if self._file is not None:
             os.unlink(self._path)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def _dump(self, value: Any) -> None:
         if type(value) in PLAIN:

@@ -61,9 +61,9 @@ class Line:
                 self._take(self._socket.recv_multipart(zmq.NOBLOCK, copy=True))
 
     def _take(self, parts: list[bytes]) -> None:
-        _, parts = self._session.feed_identities(parts)
+        _, signed = self._session.feed_identities(parts)
         try:
-            message = self._session.deserialize(parts)
+            message = self._session.deserialize(signed)
         except (ValueError, TypeError):  # not signed by our kernel
             return
         reply = self._waiting.pop(message["parent_header"].get("msg_id"), None)
