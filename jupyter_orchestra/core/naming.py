@@ -45,16 +45,18 @@ def resolve(specs: tuple[Spec, ...], names: list[str], find: Find, known: Iterab
     fresh = {name: spec.uid for name, spec in zip(names, specs, strict=True)}
     after: After = {}
     for spec, name in zip(specs, names, strict=True):
-        pairs = {_label(label, find): _resolve_one(label, name, fresh, find, known) for label in spec.after}
-        after[spec.uid] = tuple(pairs.items())
+        after[spec.uid] = tuple(
+            (_label(label, find, spec.after), _resolve_one(label, name, fresh, find, known))
+            for label in dict.fromkeys(spec.after)
+        )
     _refuse_cycle(after, {uid: name for name, uid in fresh.items()})
     return after
 
 
-def _label(label: str, find: Find) -> str:
-    """The name under which a result is found: a task that was given by its uid goes by its name."""
+def _label(label: str, find: Find, others: tuple[str, ...]) -> str:
+    """The name under which a result is found: a task that was given by its uid goes by its name, if that is free."""
     task = find(label)
-    return task.name if task is not None and task.uid == label else label
+    return task.name if task is not None and task.uid == label and task.name not in others else label
 
 
 def _resolve_one(label: str, name: str, fresh: dict[str, str], find: Find, known: Iterable[str]) -> str:

@@ -1,0 +1,165 @@
+from typing import Any
+
+import msgspec
+import pytest
+from play import Play
+
+from jupyter_orchestra.core import events as e
+from jupyter_orchestra.core.machine import Machine, MachineState
+from jupyter_orchestra.core.model import Result, Stage, State
+
+S = State
+
+
+def restored(machine: Machine) -> Machine:
+    return Machine(msgspec.json.decode(msgspec.json.encode(machine.state), type=MachineState))
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_what_ran_is_lost_and_asks_and_is_never_silently_run_again(paused: bool) -> None:
+    play = Play()
+    play.dispatch("a", retries=3)
+    if paused:
+        play.pause("a")
+    play.kernel()
+    assert play.state("a") is S.LOST
+    assert play.started == []
+    assert play.task("a").needs_you
+    assert play.machine.free_slots("kernel") == (0, 2)
+    play.wait(1_000.0)
+    assert play.state("a") is S.LOST
+    play.retry("a")
+    assert play.all(e.StartTask) == [e.StartTask("uid-a", 2)]
+    assert not play.task("a").needs_you
+
+
+def test_what_had_not_started_goes_on() -> None:
+    play = Play()
+    play.dispatch("a", "b", worker="shell")
+    play.dispatch("c")
+    play.finish("c")
+    play.dispatch("d", after=("b",))
+    play.kernel()
+    assert play.started == ["b"]
+    assert play.state("d") is S.WAITING
+
+
+def test_what_was_being_stopped_is_gone_with_the_kernel() -> None:
+    play = Play()
+    play.dispatch("a")
+    play.cancel("a")
+    play.kernel()
+    assert play.state("a") is S.CANCELLED
+    assert not play.task("a").stopping
+    assert play.machine.free_slots("kernel") == (0, 2)
+
+
+def test_a_retry_that_waited_for_its_older_attempt_starts() -> None:
+    play = Play()
+    play.dispatch("a")
+    play.cancel("a")
+    play.retry("a")
+    assert play.state("a") is S.QUEUED
+    play.kernel()
+    assert play.all(e.StartTask) == [e.StartTask("uid-a", 2)]
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_snapshot_that_was_pending_fails(paused: bool) -> None:
+    play = Play()
+    play.dispatch("a", snapshot=True)
+    if paused:
+        play.pause("a")
+    play.kernel()
+    assert play.state("a") is S.FAILED
+    assert play.delivered == ["a"]
+    assert "before its variables were copied" in play.task("a").reason
+
+
+def test_results_that_were_not_shown_are_delivered_again_once() -> None:
+    play = Play()
+    play.dispatch("a", "b")
+    play.finish("a")
+    play.finish("b")
+    play.send(e.ResultShown(0.0, "uid-b", 1))
+    play.kernel()
+    assert play.delivered == ["a"]
+    play.send(e.ResultShown(0.0, "uid-a", 1))
+    play.kernel()
+    assert play.delivered == []
+    assert play.task("a").stage is Stage.SHOWN
+
+
+def test_a_blocked_task_is_tried_again_after_a_restart() -> None:
+    play = Play()
+    play.dispatch("a")
+    play.block("a")
+    play.kernel()
+    assert play.started == []
+    play.wait(5.0)
+    assert play.started == ["a"]
+
+
+def test_a_kernel_with_other_slots_and_kinds() -> None:
+    play = Play()
+    play.dispatch("a", "b", "c")
+    play.dispatch("d", worker="shell")
+    play.kinds = (play.kinds[0].__class__("kernel", 1),)
+    play.kernel()
+    assert play.started == ["c"]
+    assert play.machine.free_slots("shell") == (0, 0)
+
+
+def story_so_far() -> Play:
+    play = Play(tiers={"fast": 1})
+    play.dispatch("a", "b", tier="fast", timeout=60.0)
+    play.dispatch("c", after=("a",), snapshot=True)
+    play.dispatch("d", "e", "f", worker="shell", retries=1)
+    play.dispatch("g", worker="loop", timeout=1.0)
+    play.wait(2.0)
+    play.block("d")
+    play.pause("f")
+    play.cancel("a")
+    play.retry("a")
+    return play
+
+
+def test_a_state_survives_json() -> None:
+    play = story_so_far()
+    assert restored(play.machine).state == play.machine.state
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_a_task_that_waits_for_its_older_attempt_survives_json(slots: int) -> None:
+    play = Play()
+    play.dispatch("a")
+    play.cancel("a")
+    play.retry("a")
+    machine = restored(play.machine)
+    assert e.StartTask("uid-a", 2) in machine.handle(e.TaskStopped(1.0, "uid-a", 1))
+
+
+def test_a_restored_machine_goes_on_as_the_first_would() -> None:
+    play = story_so_far()
+    twin = restored(play.machine)
+    events: list[Any] = [
+        e.TaskStopped(3.0, "uid-a", 1),
+        e.TimePassed(7.0),
+        e.TaskStopped(8.0, "uid-g", 1),
+        e.SnapshotTaken(9.0, "uid-c", None),
+        e.TaskFinished(9.5, "uid-e", 1, Result()),
+        e.ResumeAsked(10.0, request="x", all=True),
+        e.TimePassed(100.0),
+        e.KernelStarted(101.0, 2, play.kinds, play.tiers),
+    ]
+    for event in events:
+        assert twin.handle(event) == play.machine.handle(event)
+        assert twin.state == play.machine.state
+
+
+def test_the_same_events_lead_to_the_same_state() -> None:
+    play = story_so_far()
+    fresh = Machine()
+    for event in play.log:
+        fresh.handle(e.decode(e.encode(event)))
+    assert fresh.state == play.machine.state

@@ -1,0 +1,272 @@
+"""Faults put into the core by hand, each of which the core's tests must find.
+
+Run by ``make test`` as ``python tests/mutants.py``. With ``--properties`` only the property test hunts, which tells how
+sharp it is by itself. A fault that no test finds, and a snippet that is not found exactly once, are failures.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PARALLEL = 2
+SECONDS = 240  # for one mutant; one that hangs is found, too
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A fault: `old` stands once in `file` of the core and becomes `new`."""
+
+    name: str
+    old: str
+    new: str
+    file: str = "machine.py"
+
+
+MUTANTS = (
+    Mutant(
+        "slots are not freed when a task finishes",
+        "    def _on_task_finished(self, event: e.TaskFinished) -> None:\n"
+        "        self._release(event.uid, event.attempt)\n",
+        "    def _on_task_finished(self, event: e.TaskFinished) -> None:\n",
+    ),
+    Mutant(
+        "slots are freed when the stop is asked for, not when it is confirmed",
+        "            task.stopping = True\n        if runs and",
+        "            task.stopping = True\n            self._release(task.uid, task.attempt)\n        if runs and",
+    ),
+    Mutant(
+        "slots are not freed when an attempt is blocked",
+        "    def _on_task_blocked(self, event: e.TaskBlocked) -> None:\n"
+        "        self._release(event.uid, event.attempt)\n",
+        "    def _on_task_blocked(self, event: e.TaskBlocked) -> None:\n",
+    ),
+    Mutant("slots are ignored", ">= self.slots.get(pool, 0) for", "< 0 for", "queue.py"),
+    Mutant(
+        "one slot too many",
+        "self.used[pool] >= self.slots.get(pool, 0)",
+        "self.used[pool] > self.slots.get(pool, 0)",
+        "queue.py",
+    ),
+    Mutant(
+        "a tier has no slots",
+        '(task.spec.worker, f"tier:{task.spec.tier}") if task.spec.tier else (task.spec.worker,)',
+        "(task.spec.worker,)",
+    ),
+    Mutant("ageing is off", "queued_at / AGEING - priority", "-priority", "queue.py"),
+    Mutant("the priority is reversed", "queued_at / AGEING - priority", "queued_at / AGEING + priority", "queue.py"),
+    Mutant(
+        "a report of an older attempt is accepted",
+        "        if task is None or task.attempt != event.attempt:\n            return None\n",
+        "        if task is None:\n            return None\n",
+    ),
+    Mutant(
+        "a task starts while its older attempt lives",
+        "        if task.uid not in self.state.holds:  # else",
+        "        if True:  # else",
+    ),
+    Mutant(
+        "a retry keeps the number of its attempt", "            task.attempt += 1\n", "            task.attempt = 1\n"
+    ),
+    Mutant(
+        "what comes after a failed task is not cancelled",
+        "                if verdict := self._verdict(dependent):\n                    todo.append",
+        "                if False and (verdict := self._verdict(dependent)):\n                    todo.append",
+    ),
+    Mutant("when=failure is taken for always", "if task.spec.when is When.FAILURE and before and", "if not before and"),
+    Mutant(
+        "a task after several begins when one of them has ended",
+        "not task.snapshot and all(other.ended for other in before)",
+        "not task.snapshot and (not before or any(other.ended for other in before))",
+    ),
+    Mutant(
+        "a task does not wait for its snapshot",
+        "elif not task.snapshot and all(",
+        "elif all(",
+    ),
+    Mutant(
+        "a pause forgets the deadline",
+        "                task.remaining, task.deadline = max(0.0, task.deadline - now), None\n",
+        "                task.deadline = None\n",
+    ),
+    Mutant(
+        "paused time counts",
+        "self._arm(task, now + task.remaining)",
+        "self._arm(task, (task.started_at or now) + (task.spec.timeout or 0.0))",
+    ),
+    Mutant(
+        "a late result overwrites a cancel",
+        "            task.result = event.result\n\n    # moves",
+        "            task.result = event.result\n            task.state = S.DONE\n\n    # moves",
+    ),
+    Mutant(
+        "a late result is not kept",
+        "task.state is S.CANCELLED and task.result is None:\n",
+        "task.state is S.CANCELLED and False:\n",
+    ),
+    Mutant(
+        "a cooperative task is called cancelled before it has stopped",
+        "        if runs and self._kind(task).cooperative:\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "a stopped task that came to its end is done",
+        "        if task.stopping:  # asked to stop, and yet it came to its end: the stop stays\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "a refused pause has paused half of them",
+        '                raise Refusal(f"task {task.name!r} is paused already',
+        "                task.line = 'x'\n                raise Refusal(f\"task {task.name!r} is paused already",
+    ),
+    Mutant(
+        "a refused batch has been begun",
+        "        names = naming.choose_names(event.tasks, self.find)\n",
+        "        names = naming.choose_names(event.tasks, self.find)\n        state.dispatched += 1\n",
+    ),
+    Mutant(
+        "a lost task is silently run again",
+        '                self._end(task, S.LOST, event.at, "the kernel died while it ran")\n',
+        '                self._end(task, S.LOST, event.at, "the kernel died while it ran")\n'
+        "                self._again(task, event.at, 'rerun')\n                self._settle(task, event.at)\n",
+    ),
+    Mutant(
+        "a result is delivered twice",
+        "            self._out.append(e.Deliver(task.uid, task.attempt))\n",
+        "            self._out += [e.Deliver(task.uid, task.attempt)] * 2\n",
+    ),
+    Mutant(
+        "what was not shown is not delivered again after a restart",
+        "        self._out += [e.Deliver(task.uid, task.attempt) for task in pending]\n",
+        "        del pending\n",
+    ),
+    Mutant(
+        "a retry revives nothing",
+        "revived = list(self._revivable(tasks))",
+        "revived = list(self._revivable([]))",
+    ),
+    Mutant(
+        "cycles are not seen", "    _refuse_cycle(after, {uid: name for name, uid in fresh.items()})\n", "", "naming.py"
+    ),
+    Mutant(
+        "the name of a live task is given away",
+        "        if holder is not None and not holder.ended and not spec.replace:\n",
+        "        if False:\n",
+        "naming.py",
+    ),
+    Mutant("something starts while the journal is blocked", "        if self.state.blocked:\n            return\n", ""),
+    Mutant(
+        "a blocked attempt is never tried again",
+        "        heappush(self._due, (event.at + BLOCKED_RETRY, task.uid))\n",
+        "",
+    ),
+    Mutant("a time-out is tried again for ever", "        task.retries_left -= 1\n", ""),
+    Mutant(
+        "a restored machine forgets who holds slots",
+        "            self._queue.hold(pools)\n        for task",
+        "            pass\n        for task",
+    ),
+    Mutant(
+        "a restored machine forgets deadlines",
+        "            if task.deadline is not None:\n                heappush(self._due, (task.deadline, task.uid))\n",
+        "",
+    ),
+    Mutant(
+        "a removed task is taken from the queue",
+        "        if self._live.pop(uid, None) is None:\n            return\n",
+        "        return\n",
+        "queue.py",
+    ),
+)
+
+
+def prepare(folder: Path, mutant: Mutant | None) -> str:
+    """Copy package and tests, and put the fault in. What is wrong with the mutant, if anything."""
+    leave = shutil.ignore_patterns("labextension", "__pycache__", "*.ipynb")
+    shutil.copytree(ROOT / "jupyter_orchestra", folder / "jupyter_orchestra", ignore=leave)
+    shutil.copytree(ROOT / "tests" / "core", folder / "tests" / "core", ignore=leave)
+    shutil.copytree(ROOT / "docs", folder / "docs")
+    if mutant is None:
+        return ""
+    path = folder / "jupyter_orchestra" / "core" / mutant.file
+    text = path.read_text()
+    if text.count(mutant.old) != 1:
+        return f"its snippet stands {text.count(mutant.old)} times in core/{mutant.file}: write the mutant anew"
+    path.write_text(text.replace(mutant.old, mutant.new))
+    return ""
+
+
+def run(folder: Path, *arguments: str, schedules: int) -> tuple[int, str]:
+    """Exit code of pytest (0: nothing was found) and the line of its first failure."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "ORCHESTRA_SCHEDULES": str(schedules),
+        "ORCHESTRA_SHRINK": "0",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "--assert=plain", "-p", "no:cacheprovider"]
+    if schedules:
+        command += ["-p", "_hypothesis_pytestplugin", "--hypothesis-seed=7"]
+    try:
+        done = subprocess.run(
+            [*command, "-c", os.devnull, "--rootdir", str(folder), *arguments],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return 1, "it hangs"
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return done.returncode, failed[0][:150] if failed else (done.stdout + done.stderr).strip()[-500:]
+
+
+def hunt(mutant: Mutant | None, properties_alone: bool) -> tuple[bool, str]:
+    """Whether a test found the fault (without a fault: whether all tests pass), and what there is to say."""
+    with tempfile.TemporaryDirectory(prefix="orchestra-mutant-") as name:
+        folder = Path(name)
+        if problem := prepare(folder, mutant):
+            return False, problem
+        properties = "tests/core/test_machine_properties.py"
+        code, line = 0, ""
+        if not properties_alone:
+            code, line = run(folder, "tests/core", f"--ignore={properties}", schedules=0)
+        if code == 0:
+            code, line = run(folder, properties, schedules=20 if mutant is None else 400)
+        if mutant is None:
+            return code == 0, f"the core without a fault fails: {line}"
+        if code not in (0, 1):
+            return False, f"pytest itself failed ({code}): {line}"
+        return code == 1, line if code else "no test has found it"
+
+
+def main() -> int:
+    begun = time.perf_counter()
+    properties_alone = "--properties" in sys.argv[1:]
+    healthy, line = hunt(None, properties_alone)
+    if not healthy:
+        print(line)
+        return 1
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        found = list(pool.map(lambda mutant: hunt(mutant, properties_alone), MUTANTS))
+    killed = sum(dead for dead, _ in found)
+    for mutant, (dead, line) in zip(MUTANTS, found, strict=True):
+        if not dead or "-v" in sys.argv[1:]:
+            print(f"{'killed  ' if dead else 'SURVIVED'} {mutant.name}: {line}")
+    print(f"mutants: {killed} of {len(MUTANTS)} killed in {time.perf_counter() - begun:.0f} s")
+    return 0 if killed == len(MUTANTS) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
