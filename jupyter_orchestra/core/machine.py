@@ -128,6 +128,7 @@ class Machine:
         state.epoch, state.tiers, state.max_unfinished = event.epoch, dict(event.tiers), event.max_unfinished
         state.kinds, state.blocked = {kind.name: kind for kind in event.kinds}, ""
         self._declare_slots()
+        stopping = {uid for uid in state.holds if uid in state.tasks and state.tasks[uid].stopping}
         for uid, (attempt, _) in list(state.holds.items()):
             if uid in state.tasks:  # it may be forgotten already
                 state.tasks[uid].stopping = False
@@ -137,7 +138,9 @@ class Machine:
                 if task.snapshot:
                     self._lose_snapshot(task, "the kernel died before its variables were copied")
                 continue
-            if task.state is S.RUNNING or task.before is S.RUNNING:
+            if task.uid in stopping and task.failure is None:  # a cooperative one: its cancel has come about
+                self._end(task, S.CANCELLED, event.at, task.reason)
+            elif task.state is S.RUNNING or task.before is S.RUNNING:
                 task.needs_you = "rerun it or drop it"
                 self._end(task, S.LOST, event.at, "the kernel died while it ran")
             elif task.snapshot:
@@ -180,11 +183,9 @@ class Machine:
 
     def _on_tasks_dispatched(self, event: e.TasksDispatched) -> None:
         state = self.state
-        if self._unended + len(event.tasks) > state.max_unfinished:
-            raise Refusal(
-                f"{self._unended} tasks have not ended yet and the limit is {state.max_unfinished}: "
-                "wait for some, or cancel some"
-            )
+        self._refuse_too_many(len(event.tasks))
+        if len({spec.uid for spec in event.tasks}) < len(event.tasks):
+            raise Refusal("two tasks of one dispatch have the same uid")
         names = naming.choose_names(event.tasks, self.find)
         afters = naming.resolve(event.tasks, names, self.find, state.names)
         for spec in event.tasks:
@@ -209,6 +210,13 @@ class Machine:
                 self._dependents.setdefault(uid, []).append(spec.uid)
             self._settle(state.tasks[spec.uid], event.at)
         self._out.append(e.Accepted(event.request, tuple(spec.uid for spec in event.tasks), tuple(names)))
+
+    def _refuse_too_many(self, more: int) -> None:
+        limit = self.state.max_unfinished
+        if self._unended + more > limit:
+            raise Refusal(
+                f"{self._unended} tasks have not ended yet and the limit is {limit}: wait for some, or cancel some"
+            )
 
     def _retire_name(self, name: str, now: float) -> None:
         """An older task of that name becomes NAME@k; a live one (``--replace``) is cancelled first."""
@@ -253,7 +261,8 @@ class Machine:
 
     def _on_cancel_asked(self, event: e.CancelAsked) -> None:
         tasks = self._targets(event.targets, event.all)
-        for task in tasks:
+        # The last ones first: what the person cancels must not end for the sake of another, and come back with it.
+        for task in sorted(tasks, key=lambda task: -task.order):
             if not task.ended:
                 self._cancel(task, event.at, event.reason)
             elif task.state is S.LOST:
@@ -265,11 +274,14 @@ class Machine:
         tasks = [task for task in self._targets(event.targets, event.all) if not (event.all and task.state is S.PAUSED)]
         if event.all:
             tasks = [task for task in tasks if task.state is not S.RUNNING or self._kind(task).pausable]
+            tasks = [task for task in tasks if not task.stopping]
         for task in tasks:
             if task.ended:
                 raise Refusal(f"task {task.name!r} is {task.state}: only a task that has not ended can be paused")
             if task.state is S.PAUSED:
                 raise Refusal(f"task {task.name!r} is paused already: %resume {task.name} lets it go on")
+            if task.stopping:
+                raise Refusal(f"task {task.name!r} is being stopped already")
             if task.state is S.RUNNING and not self._kind(task).pausable:
                 raise Refusal(
                     f"task {task.name!r} can't be paused while it runs: {task.spec.worker} tasks have no pause"
@@ -301,6 +313,7 @@ class Machine:
             if verdict := self._verdict(task, again):
                 raise Refusal(f"task {task.name!r} can't begin, since {verdict}: retry that one too")
         revived = list(self._revivable(tasks))
+        self._refuse_too_many(len(tasks) + len(revived))
         for task in (*tasks, *revived):
             self._again(task, event.at, "retry")
         for task in (*tasks, *revived):
@@ -537,7 +550,8 @@ class Machine:
         while (taken := self._queue.take()) is not None:
             uid, pools = taken
             task = self.state.tasks[uid]
-            task.attempt += 1
+            task.attempt += not task.counted
+            task.counted = False
             task.started_at, task.ended_at, task.progress, task.line = now, None, None, ""
             self.state.holds[uid] = (task.attempt, pools)
             self._move(task, S.RUNNING, now)
@@ -562,10 +576,16 @@ class Machine:
     def _fail(self, task: Task, failure: Failure, now: float) -> None:
         """An attempt failed: the next one, if the person asked for retries, or the end."""
         task.failure = failure
-        if not task.retries_left or task.state is not S.RUNNING:
+        if not task.retries_left:
             self._end(task, S.FAILED, now, failure.line())
             return
         task.retries_left -= 1
+        if task.state is S.PAUSED:  # it had failed before the pause reached it: held before the next attempt
+            task.before = S.QUEUED
+            self._clear(task)
+            task.queued_at = now
+            self._show(task)
+            return
         self._move(task, S.QUEUED, now, f"{failure.line()}; tried again")
         self._clear(task)
         task.queued_at = now
@@ -621,6 +641,8 @@ class Machine:
         self._move(task, S.WAITING, now, reason)
         self._clear(task)
         task.retries_left = task.spec.retries
+        task.attempt += 1
+        task.counted = True
         self._unended += 1
         if task.stage is Stage.QUEUED:
             task.stage = Stage.SUPERSEDED
@@ -630,7 +652,7 @@ class Machine:
         task.result = task.failure = task.process = None
         task.because = task.needs_you = task.line = ""
         task.stopping = False
-        task.ended_at = task.progress = task.deadline = task.remaining = None
+        task.started_at = task.ended_at = task.progress = task.deadline = task.remaining = None
 
     # helpers
 

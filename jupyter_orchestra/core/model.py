@@ -203,6 +203,7 @@ class Task(msgspec.Struct):
     state: State
     dispatched_at: float
     attempt: int = 0
+    counted: bool = False  # the next start has its number already: a retry gave it
     after: tuple[tuple[str, str], ...] = ()  # (the name under which its result is found, uid)
     order: int = 0  # dispatch order
     queued_at: float = 0.0

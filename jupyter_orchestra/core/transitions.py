@@ -27,12 +27,9 @@ TRANSITIONS: dict[tuple[State, State], str] = {
     (S.PAUSED, S.DONE): "had returned before the pause reached it",
     (S.PAUSED, S.FAILED): "had failed before the pause reached it",
     (S.PAUSED, S.LOST): "its worker vanished with the kernel",
-    (S.FAILED, S.QUEUED): "retry",
-    (S.FAILED, S.WAITING): "retry",
-    (S.CANCELLED, S.QUEUED): "retry",
+    (S.FAILED, S.WAITING): "retry; on to queued at once when nothing is before it",
     (S.CANCELLED, S.WAITING): "retry, or a task before it is run again",
-    (S.LOST, S.QUEUED): "rerun",
-    (S.LOST, S.WAITING): "rerun",
+    (S.LOST, S.WAITING): "rerun; on to queued at once when nothing is before it",
 }
 
 

@@ -100,7 +100,8 @@ class Play:
 
     def _key(self, name: str, attempt: int) -> tuple[str, int]:
         task = self.task(name)
-        return task.uid, attempt or task.attempt
+        running, _ = self.machine.state.holds.get(task.uid, (task.attempt, ()))
+        return task.uid, attempt or running
 
     def finish(self, name: str, text: str = "", attempt: int = 0) -> list[e.Command]:
         return self.send(e.TaskFinished(self.now, *self._key(name, attempt), Result(text=text)))

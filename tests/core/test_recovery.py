@@ -163,3 +163,12 @@ def test_the_same_events_lead_to_the_same_state() -> None:
     for event in play.log:
         fresh.handle(e.decode(e.encode(event)))
     assert fresh.state == play.machine.state
+
+
+def test_a_loop_task_that_was_cancelled_before_the_kernel_died_does_not_ask_to_be_rerun() -> None:
+    play = Play()
+    play.dispatch("a", worker="loop")
+    play.cancel("a")
+    assert play.state("a") is S.RUNNING
+    play.kernel()
+    assert play.state("a") is S.CANCELLED
