@@ -53,7 +53,7 @@ class App:
         self._journal: Journal | None = None
         self._runtime: Runtime | None = None
         self._made: Runtime | None = None
-        self._keeper: Housekeeper
+        self._keeper: Housekeeper | None = None
         self._told = 0
         self.context = CellContext(shell, self._notebook(), _Snapshots(self))
         self.client = Client(self.runtime, self.context)
@@ -98,6 +98,7 @@ class App:
         journal = open_journal(
             Path(path) if path else None, _kernel_key(self.shell), on_blocked=self._on_blocked, on_freed=self._on_freed
         )
+        self._journal = journal  # from here on it must be closed, whatever comes
         state = msgspec.json.decode(journal.snapshot, type=MachineState) if journal.snapshot else None
         machine = replay(journal.events(), state)
         if journal.stale:
@@ -107,14 +108,14 @@ class App:
             max_unfinished=self.config.max_unfinished,
         )  # fmt: skip
         runtime.sink = self.sink
-        self._journal, self._made = journal, runtime
+        self._made = runtime
         if journal.blocked:
             self._on_blocked(journal.blocked)
         self._sweep(journal)
-        self._keeper = Housekeeper(runtime, journal, self.config.journal_limit)
-        self._keeper.sweep_captures()
-        runtime.release = self._keeper.release
-        runtime.every(EVERY, self._keeper.look)
+        self._keeper = keeper = Housekeeper(runtime, journal, self.config.journal_limit)
+        keeper.sweep_captures()
+        runtime.release = keeper.release
+        runtime.every(EVERY, keeper.look)
         runtime.after_start(_warm_up)
         return runtime
 
@@ -200,6 +201,7 @@ class App:
     def _clean(self) -> int:
         """What is stored and no longer named goes; the bytes freed."""
         self.runtime()
+        assert self._keeper is not None
         return self._keeper.clean()
 
     def _about(self) -> list[str]:
@@ -306,7 +308,8 @@ class App:
         self.thread.stop()
         if self._journal is not None:
             gone = self._journal.private and not _restarting(self.shell)
-            self._keeper.close(gone)
+            if self._keeper is not None:
+                self._keeper.close(gone)
             self._journal.close(delete=gone)
 
 

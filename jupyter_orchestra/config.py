@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from traitlets import Enum, Int, Unicode
+from traitlets import Enum, Int, TraitError, Unicode
 from traitlets.config import SingletonConfigurable
 
 from .errors import UsageError
@@ -61,7 +61,10 @@ class Orchestra(SingletonConfigurable):
                 near = get_close_matches(key, known, 1, 0.5)
                 hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(sorted(known))}"
                 raise UsageError(f"{found}: [tool.jupyter_orchestra] has no {key!r}{hint}")
-            setattr(self, key, value)
+            try:
+                setattr(self, key, value)
+            except TraitError as error:
+                raise UsageError(f"{found}: [tool.jupyter_orchestra] {error}") from None
 
     def lines(self) -> list[str]:
         """Each setting with its value and meaning."""

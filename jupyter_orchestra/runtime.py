@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import os
@@ -12,7 +13,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
@@ -31,6 +32,7 @@ from .patience import PatientStore, no_room
 T = TypeVar("T")
 log = logging.getLogger("jupyter_orchestra")
 
+THREADS = 8  # for what would block the loop: disks, mostly
 DISK_EVERY = 2.0  # seconds between two looks at the disk while something runs
 PROGRESS_EVERY = 0.25  # seconds between two journaled reports of progress of one attempt
 
@@ -104,6 +106,7 @@ class Runtime:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
+        self._closing = False
         self._first: list[Callable[[], object]] = []
         self._periodic: list[tuple[float, Callable[[], None]]] = []
 
@@ -165,6 +168,7 @@ class Runtime:
     async def run(self) -> None:
         """Work until :meth:`stop`."""
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="jo-disk"))
         self.every(DISK_EVERY, self._watch_disk)
         for first in self._first:
             self._loop.call_soon(first)
@@ -356,11 +360,12 @@ class Runtime:
         """An attempt is over: one fact says how, whatever the worker did."""
         del self._attempts[uid, attempt]
         now = self.now()
-        if work.cancelled():
-            self.post(e.TaskStopped(now, uid, attempt))
-            return
-        outcome = _outcome_of(work)
+        outcome = None if work.cancelled() else _outcome_of(work)
+        if self._closing and not isinstance(outcome, Finished):
+            return  # the kernel cut it off: the next one finds it lost, and asks
         match outcome:
+            case None:
+                self.post(e.TaskStopped(now, uid, attempt))
             case Finished(result):
                 self.post(e.TaskFinished(now, uid, attempt, result))
             case Failed(failure, result):
@@ -399,6 +404,7 @@ class Runtime:
         """End what runs: workers first, then attempts, so that nothing waits for a ladder."""
         if self._timer is not None:
             self._timer.cancel()
+        self._closing = True
         works = [attempt.work for attempt in self._attempts.values()]
         for attempt in self._attempts.values():
             attempt.store.give_up()
@@ -513,8 +519,8 @@ class RuntimeThread:
 
     def stop(self, timeout: float = 4.0) -> None:
         """End the runtime and wait for its thread, at most `timeout` seconds."""
-        if self.works:
-            self._ready.result().stop()
+        with contextlib.suppress(Exception):  # it never started, or does not start in time
+            self._ready.result(timeout).stop()
         self._thread.join(timeout)
 
     def _run(self) -> None:

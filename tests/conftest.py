@@ -14,13 +14,14 @@ def start_kernel(tmp_path: Path) -> Iterator[Callable[..., LiveKernel]]:
     """Start kernels that end with the test; all share the test's data folder."""
     started: list[LiveKernel] = []
 
-    def start(notebook: Path | None = None, **environment: str) -> LiveKernel:
-        started.append(LiveKernel(tmp_path, notebook, **environment))
+    def start(notebook: Path | None = None, *, load: bool = True, **environment: str) -> LiveKernel:
+        started.append(LiveKernel(tmp_path, notebook, load=load, **environment))
         return started[-1]
 
     yield start
     for kernel in started:
         kernel.close()
+        assert not kernel.complaints
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +40,4 @@ def nb(shared_kernel: LiveKernel) -> Iterator[LiveKernel]:
     shared_kernel.until_true("all(task.ready() for task in jo.tasks())")
     shared_kernel.run("%gather")
     shared_kernel.run("%orchestra clean")
+    assert not shared_kernel.complaints

@@ -1,4 +1,4 @@
-"""Drives a real ipykernel through jupyter_client: runs cells on the main shell or a subshell and collects what they say."""
+"""Drives a real ipykernel through jupyter_client: runs cells on main or a subshell and collects what they say."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from jupyter_client.manager import KernelManager
 PATIENCE = 30.0  # seconds that anything may take on a loaded machine
 MARK = "JO_TEST_KERNEL"  # the variable that finds all that a kernel started
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
+OWN_TRACEBACK = re.compile(r"Traceback[^$]*?/jupyter_orchestra/(?!workers/inside)")
 ENDED = ("done", "failed", "cancelled", "lost")
 Message = dict[str, Any]
 
@@ -74,8 +75,7 @@ class Ran:
         """The bundles that it displayed, each as it reads after all its updates."""
         shown: dict[str, Message] = {}
         for content in self.contents("display_data", "update_display_data"):
-            display = content.get("transient", {}).get("display_id") or f"none-{len(shown)}"
-            shown[display] = content["data"]
+            shown[display_id(content) or f"none-{len(shown)}"] = content["data"]
         return list(shown.values())
 
     @property
@@ -101,7 +101,7 @@ class LiveKernel:
         What ``JPY_SESSION_NAME`` says; None: it runs headless.
     """
 
-    def __init__(self, folder: Path, notebook: Path | None = None, load: bool = True, **environment: str) -> None:
+    def __init__(self, folder: Path, notebook: Path | None = None, *, load: bool = True, **environment: str) -> None:
         self.folder, self.mark = folder, secrets.token_hex(8)
         self.data = folder / "data"
         self._log = open(folder / f"kernel-{self.mark}.log", "w+b")  # noqa: SIM115
@@ -109,27 +109,37 @@ class LiveKernel:
             **os.environ,
             "JUPYTER_DATA_DIR": str(self.data),
             "IPYTHONDIR": str(folder / "ipython"),
-            "MPLBACKEND": "agg",
             MARK: self.mark,
             **environment,
         }
-        self._environment.pop("JPY_SESSION_NAME", None)
+        for name in ("JPY_SESSION_NAME", "MPLBACKEND"):
+            self._environment.pop(name, None)
         if notebook is not None:
             self._environment["JPY_SESSION_NAME"] = str(notebook)
         self._ran: dict[str, Ran] = {}
-        self._subshells: list[str] = []
+        self._displays: dict[str, Ran] = {}
+        self.complaints: list[str] = []  # what the extension's own log says of its bugs
+        self._own = ""  # the subshell of our own questions
         self.manager = KernelManager(kernel_name="python3")
-        self.manager.start_kernel(
-            env=self._environment, cwd=str(folder), stdout=self._log, stderr=self._log
-        )
+        self.manager.start_kernel(env=self._environment, cwd=str(folder), stdout=self._log, stderr=self._log)
+        self.load_text = ""
         self._connect()
-        if load:
-            self.run("%load_ext jupyter_orchestra\nimport jupyter_orchestra as jo")
+        try:
+            if load:
+                self.load()
+        except BaseException:
+            self.close()
+            raise
 
     def _connect(self) -> None:
         self.client = self.manager.blocking_client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=PATIENCE)
+
+    def load(self) -> None:
+        """Load the extension; `load_text` is what it says."""
+        self.load_text = self.run("%load_ext jupyter_orchestra\nimport jupyter_orchestra as jo").text
+        self.load_text += self.run("jo.tasks();").text
 
     # cells
 
@@ -174,9 +184,9 @@ class LiveKernel:
 
     def ask(self, expression: str) -> Any:
         """The value of a simple expression, on a subshell, so that the main shell may be busy."""
-        if not self._subshells:
-            self.subshell()
-        ran = self.finish(self.send("", self._subshells[0], True, {"found": f"repr({expression})"}))
+        if not self._own:
+            self._own = self.subshell()
+        ran = self.finish(self.send("", self._own, True, {"found": f"repr({expression})"}))
         assert ran.reply is not None
         found = ran.reply["content"]["user_expressions"]["found"]
         assert found["status"] == "ok", found
@@ -217,9 +227,15 @@ class LiveKernel:
         for channel in channels:
             while channel.msg_ready():
                 message = channel.get_msg(timeout=1)
+                if message["msg_type"] == "stream" and OWN_TRACEBACK.search(message["content"]["text"]):
+                    self.complaints.append(message["content"]["text"])
                 ran = self._ran.get(message["parent_header"].get("msg_id", ""))
+                if message["msg_type"] == "update_display_data":  # wherever it comes from, as in JupyterLab
+                    ran = self._displays.get(display_id(message["content"]))
                 if ran is None:
                     continue
+                if message["msg_type"] == "display_data":
+                    self._displays[display_id(message["content"])] = ran
                 if message["msg_type"] == "execute_reply":
                     ran.reply = message
                 else:
@@ -234,8 +250,7 @@ class LiveKernel:
         while True:
             reply = self.client.control_channel.get_msg(timeout=PATIENCE)
             if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
-                self._subshells.append(str(reply["content"]["subshell_id"]))
-                return self._subshells[-1]
+                return str(reply["content"]["subshell_id"])
 
     def interrupt(self) -> None:
         """What the Interrupt button does."""
@@ -245,7 +260,7 @@ class LiveKernel:
         """What the Restart button does."""
         self.manager.restart_kernel()
         self.client.stop_channels()
-        self._subshells.clear()
+        self._own = ""
         self._connect()
 
     @property
@@ -293,6 +308,11 @@ class LiveKernel:
     def wait_for_no_process(self, seconds: float = 10.0) -> None:
         """Wait until nothing is left of it."""
         wait_until(lambda: not self.processes(), seconds, lambda: f"left: {describe(self.processes())}")
+
+
+def display_id(content: Message) -> str:
+    """By what a display can be updated; empty when it can't be."""
+    return str(content.get("transient", {}).get("display_id") or "")
 
 
 def marked(name: str, value: str = "") -> Iterator[psutil.Process]:

@@ -74,7 +74,7 @@ MUTANTS = (
         "        if True:  # else",
     ),
     Mutant(
-        "a retry keeps the number of its attempt", "            task.attempt += 1\n", "            task.attempt = 1\n"
+        "a retry keeps the number of its attempt", "        task.attempt += 1\n        task.counted = True\n", ""
     ),
     Mutant(
         "what comes after a failed task is not cancelled",

@@ -24,6 +24,8 @@ class TaskHandle:
         The task's identity; its name may pass to a newer task, its uid never does.
     """
 
+    __slots__ = ("__weakref__", "_client", "uid")
+
     def __init__(self, client: Client, uid: str) -> None:
         self._client, self.uid = client, uid
 

@@ -40,6 +40,7 @@ class MachineState(msgspec.Struct):
     tasks: dict[str, Task] = {}
     names: dict[str, str] = {}  # present name -> uid
     older: dict[str, int] = {}  # name -> how many older tasks bear NAME@k
+    stems: dict[str, int] = {}  # made-up name -> the last number that made it unique
     kinds: dict[str, Kind] = {}
     tiers: dict[str, int] = {}
     max_unfinished: int = 10_000
@@ -186,7 +187,7 @@ class Machine:
         self._refuse_too_many(len(event.tasks))
         if len({spec.uid for spec in event.tasks}) < len(event.tasks):
             raise Refusal("two tasks of one dispatch have the same uid")
-        names = naming.choose_names(event.tasks, self.find)
+        names, stems = naming.choose_names(event.tasks, self.find, state.stems)
         afters = naming.resolve(event.tasks, names, self.find, state.names)
         for spec in event.tasks:
             if spec.worker not in state.kinds:
@@ -209,6 +210,7 @@ class Machine:
             for _, uid in afters[spec.uid]:
                 self._dependents.setdefault(uid, []).append(spec.uid)
             self._settle(state.tasks[spec.uid], event.at)
+        state.stems.update(stems)
         self._out.append(e.Accepted(event.request, tuple(spec.uid for spec in event.tasks), tuple(names)))
 
     def _refuse_too_many(self, more: int) -> None:
@@ -601,10 +603,11 @@ class Machine:
 
     def _cancel(self, task: Task, now: float, reason: str) -> None:
         runs = task.state is S.RUNNING or task.before is S.RUNNING
-        if runs and not task.stopping:
+        cooperative = self._kind(task).cooperative
+        if runs and (not task.stopping or cooperative):  # code may have swallowed the first one
             self._out.append(e.StopTask(task.uid, task.attempt))
             task.stopping = True
-        if runs and self._kind(task).cooperative:
+        if runs and cooperative:
             task.reason, task.failure = reason, None  # a cancel wins over a time-out that is not confirmed yet
             self._show(task)
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from difflib import get_close_matches
 
 from .model import Spec, Task
@@ -15,11 +15,15 @@ class Refusal(Exception):
     """Ends the handling of a request before anything has changed; says why and what to do."""
 
 
-def choose_names(specs: Iterable[Spec], find: Find) -> list[str]:
-    """The name of each new task. Raises Refusal for one that a live task bears."""
-    chosen: list[str] = []
+def choose_names(specs: Iterable[Spec], find: Find, stems: dict[str, int]) -> tuple[list[str], dict[str, int]]:
+    """The name of each new task, and the numbers that made-up names got. Raises Refusal for one that a live task bears.
+
+    `stems` says which numbers they have got so far, so that the search for a free one does not begin anew.
+    """
+    chosen: dict[str, None] = {}
+    used: dict[str, int] = {}
     for spec in specs:
-        name = _free_name(spec.name, chosen, find) if spec.auto else spec.name
+        name = _free_name(spec.name, chosen, find, used, stems) if spec.auto else spec.name
         if name in chosen:
             raise Refusal(f"two tasks are called {name!r}: give each a name of its own")
         holder = find(name)
@@ -28,15 +32,16 @@ def choose_names(specs: Iterable[Spec], find: Find) -> list[str]:
                 f"task {name!r} is still {holder.state}: choose another name, wait for it (%gather {name}), "
                 f"cancel it (%cancel {name}), or start anew with --replace"
             )
-        chosen.append(name)
-    return chosen
+        chosen[name] = None
+    return list(chosen), used
 
 
-def _free_name(stem: str, chosen: list[str], find: Find) -> str:
-    name, n = stem, 1
+def _free_name(stem: str, chosen: Collection[str], find: Find, used: dict[str, int], stems: dict[str, int]) -> str:
+    name, n = stem, max(1, used.get(stem, stems.get(stem, 1)))
     while name in chosen or ((holder := find(name)) is not None and not holder.ended):
         n += 1
         name = f"{stem[: 39 - len(str(n))]}-{n}"
+        used[stem] = n
     return name
 
 

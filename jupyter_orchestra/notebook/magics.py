@@ -116,6 +116,7 @@ class OrchestraMagics(Magics):
         wanted = {handle.uid for handle in handles}
         shown: set[str] = set()
         end = None if timeout is None else self._client.runtime.now() + timeout
+        told = ""
         with self._sink.claim(wanted):
             while True:
                 left = [handle for handle in handles if not handle.ready()]
@@ -124,6 +125,9 @@ class OrchestraMagics(Magics):
                     break
                 if end is not None and self._client.runtime.now() >= end:
                     raise self._client.late(left, timeout)
+                if (blocked := self._client.board.blocked) != told:
+                    told = blocked
+                    self._say(f"waiting: {blocked}" if blocked else "going on")
                 tick = TICK if end is None else min(TICK, max(0.0, end - self._client.runtime.now()))
                 self._client.wait_any([handle.uid for handle in left], tick)
             self._client.settled()

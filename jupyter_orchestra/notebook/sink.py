@@ -140,9 +140,9 @@ class NotebookSink:
             self.render(view)
             self._update_here(view)
             self._was_shown(view)
-        for view in map(self._client.board.get, ended):
-            if view is not None:
-                self._update_here(view)
+        for newest in map(self._client.board.get, ended):
+            if newest is not None:
+                self._update_here(newest)
         return [view.uid for view in views]
 
     def taken(self, uid: str) -> None:

@@ -48,6 +48,7 @@ def executed(job: dict[str, Any], writer: SpoolWriter) -> Outcome:
             engine_name="orchestra",
             progress_bar=False,
             cwd=job["folder"],
+            **_kernel_of(notebook),
         )
     except PapermillExecutionError as error:
         where = f"cell [{error.exec_count}] of {Path(job['notebook']).name}"
@@ -77,6 +78,13 @@ def engine(writer: SpoolWriter) -> type[NBClientEngine]:
             return super().execute_managed_notebook(nb_man, kernel_name, **settings)
 
     return Telling
+
+
+def _kernel_of(notebook: Any) -> dict[str, str]:
+    """What papermill must be told of a notebook that names no kernel: Python."""
+    if notebook.metadata.get("kernelspec", {}).get("name"):
+        return {}
+    return {"kernel_name": "python3", "language": "python"}
 
 
 def unknown_parameters(notebook: Any, parameters: dict[str, Any]) -> list[str]:

@@ -172,3 +172,15 @@ def test_a_loop_task_that_was_cancelled_before_the_kernel_died_does_not_ask_to_b
     assert play.state("a") is S.RUNNING
     play.kernel()
     assert play.state("a") is S.CANCELLED
+
+
+def test_a_restored_machine_knows_when_time_runs_out() -> None:
+    play = Play()
+    play.dispatch("a", timeout=5.0)
+    play.dispatch("b", worker="shell")
+    play.block("b")
+    assert play.machine.due() == play.now + 5.0
+    assert restored(play.machine).due() == play.machine.due()
+    play.machine = restored(play.machine)
+    play.wait(6.0)
+    assert play.state("a") is S.FAILED

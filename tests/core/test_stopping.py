@@ -108,7 +108,7 @@ def test_a_cooperative_task_is_called_cancelled_only_when_it_has_stopped(end: Ca
     assert play.task("a").stopping
     assert play.all(e.StopTask) == [e.StopTask("uid-a", 1)]
     play.cancel("a")
-    assert play.all(e.StopTask) == []
+    assert play.all(e.StopTask) == [e.StopTask("uid-a", 1)]  # its code may have swallowed the first
     end(play, "a")
     assert play.state("a") is S.CANCELLED
     assert play.task("a").reason == "cancelled by you"

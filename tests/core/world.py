@@ -360,7 +360,8 @@ class World:
                 self._start(uid, number)
             case e.StopTask(uid, number):
                 attempt = self.unconfirmed[uid, number]
-                assert not attempt.told_to_stop, f"{uid} is told to stop twice"
+                again = attempt.told_to_stop and not self.kind_of[attempt.kind].cooperative
+                assert not again, f"{uid} is told to stop twice"
                 attempt.told_to_stop = True
             case e.PauseTask(uid, number):
                 attempt = self.unconfirmed[uid, number]

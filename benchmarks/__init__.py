@@ -1,0 +1,1 @@
+"""Measures jupyter_orchestra beside its peers: `python benchmarks/run.py`, or `make bench`."""

@@ -1,0 +1,71 @@
+"""What runs inside the kernels of the peers: the same work, said in their own words."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from typing import Any
+
+cluster: Any = None
+client: Any = None
+view: Any = None
+
+
+def two() -> int:
+    """The task with a value."""
+    return 1 + 1
+
+
+def nothing() -> None:
+    """The empty task."""
+
+
+def start(engines: int) -> float:
+    """Start an ipyparallel cluster on the loopback; the seconds until its engines answer."""
+    global cluster, client, view
+    ipyparallel = importlib.import_module("ipyparallel")
+    began = time.perf_counter()
+    cluster = ipyparallel.Cluster(n=engines, controller_ip="127.0.0.1", log_level=30)
+    client = cluster.start_and_connect_sync(activate=False)
+    client[:].apply_sync(two)
+    seconds = time.perf_counter() - began
+    view = client.load_balanced_view()
+    view.apply_sync(two)
+    return seconds
+
+
+def stop() -> None:
+    """End the cluster."""
+    client.close()
+    cluster.stop_cluster_sync()
+
+
+def singles(n: int, direct: bool = False) -> list[float]:
+    """One task after the other: from the call to its value."""
+    target, found = client[0] if direct else view, []
+    for _ in range(n):
+        began = time.perf_counter()
+        value = target.apply_sync(two)
+        found.append(time.perf_counter() - began)
+        assert value == 2
+    return found
+
+
+def batch(n: int) -> float:
+    """Many empty tasks at once, until the last value is there."""
+    began = time.perf_counter()
+    values = [result.get() for result in [view.apply_async(nothing) for _ in range(n)]]
+    seconds = time.perf_counter() - began
+    assert values == [None] * n
+    return seconds
+
+
+def chain(n: int) -> float:
+    """Tasks that come each after the one before, until the last value is there."""
+    began = time.perf_counter()
+    last = view.apply_async(nothing)
+    for _ in range(n - 1):
+        with view.temp_flags(after=last):
+            last = view.apply_async(nothing)
+    last.get()
+    return time.perf_counter() - began

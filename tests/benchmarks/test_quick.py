@@ -1,0 +1,62 @@
+"""The benchmarks run and give every row of ours; how fast anything was is not looked at."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES = {
+    "dispatch": ["prompt back after `%%dispatch`, p50, idle", "prompt back after `%%dispatch`, p99, idle"],
+    "live": ["the same with 50 live tasks, p50", "the same with 50 live tasks, p99"],
+    "throughput": [
+        "dispatch → value in hand, warm kernel, durable, p50",
+        "40 empty tasks on 2 kernels, durable",
+        "one more link in a dependency chain, durable",
+    ],
+    "makespan": ["parallel makespan, 16 tasks of mixed length on 4 slots"],
+    "load": ["`%load_ext`"],
+    "cancel": ["cancel → whole process tree dead, p99, kernel", "cancel → whole process tree dead, p99, shell"],
+    "machine": [
+        "machine cost per event, 1,000 live tasks over 100",
+        "machine cost of a dispatch, name made up of the same words, 1,000 live tasks over 100",
+    ],
+    "memory": [
+        "memory of the orchestra in the notebook's kernel",
+        "memory of each warm kernel (the largest)",
+        "memory of all of it, 2 slots and the spare kernel",
+    ],
+}
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), "--quick", "--no-peers", *options]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=170)
+
+
+@pytest.mark.timeout(180)
+def test_a_quick_run_gives_every_row_of_ours(tmp_path: Path) -> None:
+    out = tmp_path / "results.md"
+    ran = run(tmp_path, "--only", ",".join(FIGURES), "--out", str(out))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    text = out.read_text("utf-8")
+    assert ran.stdout.strip() == text.strip()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:2] == "| "]
+    assert [row[0] for row in rows[2:]] == [figure for group in FIGURES.values() for figure in group]
+    for figure, value, bound, verdict, *_, note in rows[2:]:
+        assert math.isfinite(float(value.split()[0].replace(",", ""))), figure
+        assert bound, figure
+        assert verdict in ("met", "met (no peer)", "not compared") or verdict.startswith("**missed** by "), figure
+        assert f"\n{note}. " in text, figure
+    for fact in ("date", "processor", "memory", "disk", "Python", "packages"):
+        assert f"\n- {fact}: " in text
+
+
+def test_an_unknown_group_is_named(tmp_path: Path) -> None:
+    ran = run(tmp_path, "--only", "dipsatch")
+    assert ran.returncode == 2
+    assert "no group is called 'dipsatch'; there are: dispatch, live," in ran.stderr
