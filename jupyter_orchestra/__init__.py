@@ -32,7 +32,7 @@ __all__ = [
     "unload_ipython_extension",
 ]
 
-_API = {"cancel_all", "dispatch", "gather", "task", "tasks"}
+_API = {"cancel_all", "chat", "dispatch", "gather", "task", "tasks"}
 
 
 def __getattr__(name: str) -> Any:
@@ -45,6 +45,10 @@ def __getattr__(name: str) -> Any:
         from . import errors
 
         return getattr(errors, name)
+    if name == "controller":
+        from .errors import NotAvailableError
+
+        raise NotAvailableError("the controller of leases is not available yet in this version")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

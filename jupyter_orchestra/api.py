@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 from .client.client import Client
 from .client.handle import TaskHandle
-from .client.request import make_request
+from .client.request import make_request, patience
 from .core import events as e
-from .errors import OrchestraError, UsageError
+from .errors import NotAvailableError, OrchestraError, UsageError
 
+NESTED = "a task can't dispatch in this version: dispatch from the notebook, with --after"
 _client: Client | None = None
 
 
@@ -22,6 +24,8 @@ def connect(client: Client | None) -> None:
 
 def current() -> Client:
     """The client of this kernel. Raises OrchestraError before ``%load_ext jupyter_orchestra``."""
+    if "jupyter_orchestra.workers.inside_task" in sys.modules:
+        raise OrchestraError(NESTED)
     if _client is None:
         raise OrchestraError("run %load_ext jupyter_orchestra first")
     return _client
@@ -100,6 +104,11 @@ def dispatch(
     return client.dispatch(request)
 
 
+def chat(text: str) -> None:
+    """Talk to the master: not in this version. Raises NotAvailableError."""
+    raise NotAvailableError("the master is not available yet in this version: dispatch by hand with jo.dispatch")
+
+
 def task(name: str) -> TaskHandle:
     """The handle of a task by its name. Raises UnknownTaskError (a KeyError) when there is none."""
     return current().find(name)
@@ -129,7 +138,7 @@ def gather(*tasks: TaskHandle | str | Iterable[TaskHandle | str], timeout: float
     """
     client = current()
     handles = list(_handles(client, tasks)) if tasks else client.unfinished()
-    return client.gather(handles, timeout)
+    return client.gather(handles, patience(timeout))
 
 
 def cancel_all() -> None:
@@ -143,5 +152,7 @@ def _handles(client: Client, tasks: Iterable[Any]) -> Iterable[TaskHandle]:
             yield item
         elif isinstance(item, str):
             yield client.find(item)
-        else:
+        elif isinstance(item, Iterable):
             yield from _handles(client, item)
+        else:
+            raise UsageError(f"gather takes names or handles of tasks, not {item!r}")

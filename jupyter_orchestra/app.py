@@ -60,13 +60,15 @@ class App:
         self.publisher = Publisher(shell)
         self.sink = NotebookSink(self.client, self.publisher, self._is_live())
         self.client.taken = self.sink.taken
+        self.client.bring_back = self._bring_back
         self.client.live_outputs = self.sink.outputs_so_far
         self.magics = OrchestraMagics(shell, self.client, self.context, self.sink, self._commands())
         self._loop = _kernel_loop(shell)
         self._comes_back = self._has_journal()
         self._process = os.getpid()
         self.thread = RuntimeThread(self._make)
-        atexit.register(self.close)
+        _register_exit(self.close)
+        self._closed = False
 
     # what the parts are made of
 
@@ -133,8 +135,7 @@ class App:
         yield KernelWorker(pool, config.kernel_slots, runtime=mark, limit=limit)
         yield ShellWorker(launcher, config.shell_slots, runtime=mark, limit=limit)
         yield NotebookWorker(launcher, config.notebook_slots, runtime=mark)
-        if self._loop is not None:
-            yield LoopWorker(lambda: self.shell, lambda: self._loop, self.client.live, config.loop_slots)
+        yield LoopWorker(lambda: self.shell, lambda: self._loop, self.client.live, config.loop_slots)
         yield from _plugins(launcher)
 
     def _commands(self) -> Commands:
@@ -160,7 +161,7 @@ class App:
 
     def _notebook(self) -> str:
         """The notebook's path: a setting, the server's word, or what VS Code leaves in the namespace."""
-        path = self.config.notebook or os.environ.get("JPY_SESSION_NAME", "")
+        path = self.config.notebook or _session_name()
         path = path or str(self.shell.user_ns.get("__vsc_ipynb_file__", ""))
         return os.path.abspath(path) if path else ""
 
@@ -180,7 +181,7 @@ class App:
         """Whether a front end is there that takes late updates of a cell's output."""
         if self.config.front_end != "auto":
             return bool(self.config.front_end == "live")
-        return bool(os.environ.get("JPY_SESSION_NAME")) and getattr(self.shell, "kernel", None) is not None
+        return bool(_session_name()) and getattr(self.shell, "kernel", None) is not None
 
     # the journal's troubles and its size
 
@@ -254,6 +255,9 @@ class App:
 
     _told_lost = False
 
+    def _bring_back(self) -> None:
+        self.magics.bring_back()
+
     def _before_cell(self, info: Any = None) -> None:
         if self._is_idle():
             return
@@ -302,9 +306,9 @@ class App:
 
     def close(self) -> None:
         """End with the kernel: what runs is ended, what is known is written."""
-        if os.getpid() != self._process:  # a fork of the kernel ends, not the kernel
+        if self._closed or os.getpid() != self._process:  # a fork of the kernel ends, not the kernel
             return
-        atexit.unregister(self.close)
+        self._closed = True
         self.thread.stop()
         if self._journal is not None:
             gone = self._journal.private and not _restarting(self.shell)
@@ -350,6 +354,8 @@ class _Snapshots:
 def load(shell: InteractiveShell) -> None:
     """Load the extension; loading it again loses nothing."""
     global _app
+    if "jupyter_orchestra.workers.inside_task" in sys.modules:
+        raise OrchestraError(api.NESTED)
     if _app is not None and _app.shell is shell:
         _app.attach()
         return
@@ -389,6 +395,26 @@ def _doctor() -> str:
     from . import doctor
 
     return doctor.render(doctor.run_checks())
+
+
+def _session_name() -> str:
+    """The notebook's path by the Jupyter server's word, which is for the kernel that the server started alone.
+
+    A program that a cell starts, such as papermill, inherits the word and must not take it for its own.
+    """
+    owner = os.environ.get("ORCHESTRA_KERNEL", str(os.getpid()))
+    if owner != str(os.getpid()) or "ORCHESTRA_RUNTIME" in os.environ:
+        return ""
+    os.environ["ORCHESTRA_KERNEL"] = owner
+    return os.environ.get("JPY_SESSION_NAME", "")
+
+
+def _register_exit(close: Callable[[], None]) -> None:
+    """Call `close` when the process ends, before the thread pools of concurrent.futures are shut, where that can be."""
+    early = getattr(threading, "_register_atexit", None)
+    if early is not None:
+        early(close)
+    atexit.register(close)
 
 
 def _kernel_loop(shell: InteractiveShell) -> Any:

@@ -31,9 +31,15 @@ class Board:
             if old is not None and old.name != view.name and self._names.get(old.name) == view.uid:
                 del self._names[old.name]
             self._views[view.uid] = view
-            self._names[view.name] = view.uid
+            if self._may_bear(view):
+                self._names[view.name] = view.uid
             self._notify()
         return True
+
+    def _may_bear(self, view: TaskView) -> bool:
+        """A newer task keeps its name: an older one may be announced under it, late, before it is renamed."""
+        holder = self._views.get(self._names.get(view.name, ""))
+        return holder is None or holder.name != view.name or holder.order <= view.order
 
     def withdraw(self, uid: str) -> None:
         """Take a forgotten task down."""
@@ -104,5 +110,5 @@ class Board:
 
     def _notify(self) -> None:
         self._changed.notify_all()
-        for waiter in self._waiters:
+        for waiter in tuple(self._waiters):
             waiter()

@@ -5,7 +5,7 @@
     OrchestraError
     ├── UsageError        a flag, a name or a body that can't be right; nothing was started
     ├── RefusedError      the machine says no, and why; nothing has changed
-    ├── UnknownTaskError  no task of that name (also a KeyError)
+    ├── UnknownTaskError  no task of that name, or no such variable of it (also a KeyError)
     ├── NotAvailableError not in this version (also a NotImplementedError)
     ├── GatherTimeout     the waiting ended, the tasks run on (also a TimeoutError)
     └── TaskError

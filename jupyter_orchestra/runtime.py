@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,8 @@ from .patience import PatientStore, no_room
 T = TypeVar("T")
 log = logging.getLogger("jupyter_orchestra")
 
+YIELD = 1e-5  # seconds: an answered cell gets the interpreter lock, so that its prompt is back first
+PROMPT = 0.004  # seconds by which a task starts later that a cell with a card dispatched: its prompt comes first
 THREADS = 8  # for what would block the loop: disks, mostly
 DISK_EVERY = 2.0  # seconds between two looks at the disk while something runs
 PROGRESS_EVERY = 0.25  # seconds between two journaled reports of progress of one attempt
@@ -106,6 +108,7 @@ class Runtime:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
+        self._folders: list[Path] = []  # emptied ones, to be used again
         self._closing = False
         self._first: list[Callable[[], object]] = []
         self._periodic: list[tuple[float, Callable[[], None]]] = []
@@ -195,6 +198,21 @@ class Runtime:
             except Exception:
                 log.exception("the orchestra could not handle %s", type(event).__name__)
                 self._refuse(event, "a bug in jupyter_orchestra: see the kernel's log")
+                self._make_up_for(event)
+        try:
+            self._write_down(changed, later)
+        except Exception:
+            log.exception("the journal could not be told")
+            self._release(later)
+        self._set_timer()
+
+    def _make_up_for(self, event: e.Event) -> None:
+        """An end that could not be kept, such as one that is no text, is a failure that can: each attempt ends."""
+        failure = Failure("exception", "ReportLost", "its report could not be kept: see the kernel's log")
+        if isinstance(event, e.TaskFinished | e.TaskFailed | e.TaskBlocked) and getattr(event, "failure", 0) != failure:
+            self._inbox.append(e.TaskFailed(self.now(), event.uid, event.attempt, failure, Result()))
+
+    def _write_down(self, changed: dict[str, None], later: list[Callable[[], None]]) -> None:
         if changed:
             tasks = self.machine.tasks
             self.journal.project(
@@ -202,7 +220,6 @@ class Runtime:
             )
         if later:
             self.journal.barrier(partial(self._committed, later))
-        self._set_timer()
 
     def _take(self, event: e.Event, later: list[Callable[[], None]], changed: dict[str, None]) -> None:
         self.journal.append(event)
@@ -211,7 +228,7 @@ class Runtime:
         for wish in wishes:
             match wish:
                 case e.StartTask():
-                    self._start(wish.uid, wish.attempt)
+                    self._start(wish.uid, wish.attempt, PROMPT if isinstance(event, e.TasksDispatched) else 0.0)
                 case e.StopTask():
                     self._stop_attempt(wish.uid, wish.attempt)
                 case e.PauseTask() | e.ResumeTask() | e.SteerTask():
@@ -222,6 +239,7 @@ class Runtime:
                     # A dispatch is answered at once; what was done to tasks is answered when it stands.
                     if isinstance(event, e.TasksDispatched) or self.machine.state.blocked:
                         self._answer(wish)
+                        time.sleep(YIELD)
                     else:
                         later.append(partial(self._answer, wish))
                 case e.ShowCard():
@@ -242,7 +260,10 @@ class Runtime:
     @staticmethod
     def _release(later: list[Callable[[], None]]) -> None:
         for act in later:
-            act()
+            try:
+                act()
+            except Exception:
+                log.exception("announcing failed")
 
     def _show(self, uid: str, later: list[Callable[[], None]]) -> None:
         task = self.machine.tasks.get(uid)
@@ -320,7 +341,7 @@ class Runtime:
 
     # attempts
 
-    def _start(self, uid: str, attempt: int) -> None:
+    def _start(self, uid: str, attempt: int, delay: float) -> None:
         assert self._loop is not None
         task = self.machine.tasks[uid]
         reporter = _Reporter(self, uid, attempt)
@@ -329,13 +350,15 @@ class Runtime:
             spec=msgspec.structs.replace(task.spec, capture=task.capture),
             name=task.name,
             attempt=attempt,
-            folder=self.folder / f"{uid}-{attempt}",
+            folder=self._folders.pop() if self._folders else self.folder / f"{uid}-{attempt}",
             inputs=self.machine.inputs(task),
             store=store,
             reporter=reporter,
         )
-        work = self._loop.create_task(self._work(job), name=f"{task.name}#{attempt}")
-        self._attempts[uid, attempt] = _Attempt(work, job, store)
+        seen = task.spec.anchor is not None and bool(task.spec.anchor.display)
+        begun = asyncio.Event()
+        work = self._loop.create_task(self._work(job, delay if seen else 0.0, begun), name=f"{task.name}#{attempt}")
+        self._attempts[uid, attempt] = _Attempt(work, job, store, begun)
         work.add_done_callback(partial(self._ended, uid, attempt))
 
     def _say(self, reporter: _Reporter, line: str) -> None:
@@ -343,18 +366,22 @@ class Runtime:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(reporter.progress, None, line)
 
-    async def _work(self, job: Job) -> Outcome:
+    async def _work(self, job: Job, delay: float, begun: asyncio.Event) -> Outcome:
+        if delay:
+            await asyncio.sleep(delay)
+        begun.set()
         try:
-            job.folder.mkdir(mode=0o700, parents=True)
+            job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             return Blocked(f"{NO_ROOM.get(error.errno or 0, error.strerror or str(error))} ({job.folder})")
-        if reason := no_room(job.folder):
-            _remove(job.folder)
-            return Blocked(reason)
         try:
-            return await self.workers[job.spec.worker].run(job)
+            return Blocked(reason) if (reason := no_room(job.folder)) else await self._carry_out(job)
         finally:
-            _remove(job.folder)
+            if _emptied(job.folder):
+                self._folders.append(job.folder)
+
+    async def _carry_out(self, job: Job) -> Outcome:
+        return await self.workers[job.spec.worker].run(job)
 
     def _ended(self, uid: str, attempt: int, work: asyncio.Task[Outcome]) -> None:
         """An attempt is over: one fact says how, whatever the worker did."""
@@ -391,7 +418,8 @@ class Runtime:
                 act = worker.resume(job)
             case e.SteerTask():
                 act = worker.steer(job, wish.text)
-        control = self._loop.create_task(act, name=f"{type(wish).__name__} {job.name}#{job.attempt}")
+        name = f"{type(wish).__name__} {job.name}#{job.attempt}"
+        control = self._loop.create_task(_after(running.begun, act), name=name)
         self._controls.add(control)
         control.add_done_callback(self._controlled)
 
@@ -419,6 +447,9 @@ class Runtime:
             await asyncio.wait(works, timeout=2.0)
         for future in self._answers.values():
             future.cancel()
+        for folder in self._folders:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         self.board.close("the orchestra has ended")
 
 
@@ -428,6 +459,7 @@ class _Attempt(NamedTuple):
     work: asyncio.Task[Outcome]
     job: Job
     store: PatientStore
+    begun: asyncio.Event  # set when its worker has it
 
 
 class _Reporter:
@@ -478,14 +510,21 @@ def _outcome_of(work: asyncio.Task[Outcome]) -> Outcome:
     return Failed(Failure("exception", type(error).__name__, str(error) or "the worker itself failed"), Result())
 
 
-def _remove(folder: Path) -> None:
+async def _after(begun: asyncio.Event, act: Coroutine[object, object, None]) -> None:
+    await begun.wait()
+    await act
+
+
+def _emptied(folder: Path) -> bool:
+    """Whether an attempt's folder could be emptied, for the next attempt; what else is in the way goes whole."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 os.unlink(entry)
-        os.rmdir(folder)
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
+        return False
+    return True
 
 
 def replay(events: Iterable[e.Event], state: MachineState | None = None) -> Machine:

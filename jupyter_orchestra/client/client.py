@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import pickle
@@ -10,9 +11,12 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import Any, Protocol
+
+import msgspec
 
 from ..board import Board
 from ..core import events as e
@@ -22,7 +26,7 @@ from ..core.views import TaskView, explain
 from ..errors import GatherTimeout, OrchestraError, RefusedError, UnknownTaskError, UsageError
 from ..runtime import Runtime
 from .handle import TaskHandle
-from .request import Request
+from .request import Request, is_text
 
 ANSWER_WITHIN = 1.0  # seconds that a cell waits for the machine's answer
 TICK = 0.2  # seconds between two looks at the clock while a cell waits, so that an interrupt works at once
@@ -64,6 +68,7 @@ class Client:
         self.context = context
         self.live: dict[tuple[str, int], object] = {}  # values of loop tasks, which never left this process
         self.taken: Callable[[str], None] = lambda uid: None  # told when a person took a result in hand
+        self.bring_back: Callable[[], None] = lambda: None  # puts returned variables into the notebook
         self.live_outputs: Callable[[str, int], list[dict[str, Any]]] = lambda uid, attempt: []
         self._values: dict[tuple[str, int, str], object] = {}
 
@@ -156,13 +161,21 @@ class Client:
         RefusedError
             With the machine's reason.
         """
+        try:
+            e.decode(e.encode(event))
+        except (msgspec.ValidationError, TypeError, UnicodeError) as error:
+            raise UsageError(f"this can't be written down: {error}") from None
         future = self.runtime.ask(event)
         try:
             answer = future.result(ANSWER_WITHIN)
         except FutureTimeout:
             if blocked := self.board.blocked:
                 raise RefusedError(f"the journal can't be written: {blocked}") from None
-            answer = future.result(10 * ANSWER_WITHIN)  # a loaded machine: it was heard and will be answered
+            try:  # a loaded machine: it was heard and will be answered
+                answer = future.result(10 * ANSWER_WITHIN)
+            except (FutureTimeout, CancelledError):
+                why = self.board.closed or "the machine is overloaded"
+                raise OrchestraError(f"no answer ({why}): look at %tasks before you try again") from None
         if isinstance(answer, e.Refused):
             raise (UnknownTaskError if answer.reason.startswith("no task is called") else RefusedError)(answer.reason)
         return answer
@@ -207,11 +220,18 @@ class Client:
         while True:
             tick = TICK if end is None else min(TICK, max(0.0, end - time.monotonic()))
             if self._wait_once(uids, tick):
+                self._bring_back(uids)
                 return True
             if self.board.closed:
                 raise OrchestraError(f"{self.board.closed}: restart the kernel, the journal keeps every task")
             if end is not None and time.monotonic() >= end:
                 return False
+
+    def _bring_back(self, uids: Iterable[str]) -> None:
+        """Returned variables are in the notebook once a cell has waited for their task."""
+        if any((view := self.board.get(uid)) is not None and view.returns for uid in uids):
+            self.settled()
+            self.bring_back()
 
     def _wait_once(self, uids: Collection[str], tick: float) -> bool:
         board = self.board
@@ -269,11 +289,13 @@ class Client:
             raise self.late(handles, timeout)
         return [handle.get() for handle in handles]
 
-    @staticmethod
-    def late(handles: Iterable[TaskHandle], timeout: float | None) -> GatherTimeout:
+    def late(self, handles: Iterable[TaskHandle], timeout: float | None) -> GatherTimeout:
         """What says that the waiting ended too early."""
-        names = ", ".join(handle.name for handle in handles if not handle.ready())
-        return GatherTimeout(f"not ended within {timeout:g} s: {names}; the tasks run on, %gather waits again")
+        views = [handle.view for handle in handles if not handle.ready()]
+        names = ", ".join(view.name for view in views)
+        why = next((view.needs_you for view in views if view.needs_you), "") or self.board.blocked
+        on = f"blocked: {why}" if why else "the waiting is over, the tasks go on"
+        return GatherTimeout(f"not ended within {timeout:g} s: {names}; {on}")
 
     # values
 
@@ -288,7 +310,7 @@ class Client:
         if variable:
             if variable not in view.result.returned:
                 known = ", ".join(view.result.returned) or "none"
-                raise KeyError(f"task {view.name!r} brought back no {variable!r}; it brought back: {known}")
+                raise UnknownTaskError(f"task {view.name!r} brought back no {variable!r}; it brought back: {known}")
             blob: Blob | None = view.result.returned[variable]
         else:
             blob = view.result.value
@@ -342,9 +364,11 @@ def _place() -> Place:
         cwd = os.getcwd()
     except FileNotFoundError:
         raise UsageError("the notebook's working directory is gone: os.chdir to one that exists") from None
-    return Place(cwd, tuple(map(str, sys.path)))
+    if not is_text(cwd):
+        raise UsageError("the working directory's name is not UTF-8: os.chdir to one whose name is")
+    return Place(cwd, tuple(filter(is_text, map(str, sys.path))))
 
 
 def _poke(loop: asyncio.AbstractEventLoop, changed: asyncio.Event) -> None:
-    if not loop.is_closed():
+    with contextlib.suppress(RuntimeError):  # the loop has closed
         loop.call_soon_threadsafe(changed.set)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..core import events as e
 from ..core.model import Origin, State, Usage
 from ..core.views import TaskView
-from ..errors import GatherTimeout, RefusedError, TaskCancelled, TaskFailed, TaskLost, UnknownTaskError
+from ..errors import RefusedError, TaskCancelled, TaskFailed, TaskLost, UnknownTaskError
+from .request import patience
 
 if TYPE_CHECKING:
     from .client import Client
@@ -131,7 +132,7 @@ class TaskHandle:
         return self._stream("stderr")
 
     def __getitem__(self, variable: str) -> Any:
-        """A variable that ``--return`` brought back. Raises KeyError for another one."""
+        """A variable that ``--return`` brought back. Raises UnknownTaskError (a KeyError) for another one."""
         self._raise_unless_done(self.view)
         return self._client.value(self.view, variable)
 
@@ -151,13 +152,13 @@ class TaskHandle:
             When it has not ended in time; it runs on.
         """
         if not self.wait(timeout):
-            raise GatherTimeout(f"{self.name} has not ended within {timeout:g} s; it runs on")
+            raise self._client.late([self], patience(timeout))
         self._raise_unless_done(self.view)
         return self.result
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it has ended, at most `timeout` seconds; True when it has."""
-        return self._client.wait([self.uid], timeout)
+        return self._client.wait([self.uid], patience(timeout))
 
     def ready(self) -> bool:
         """Whether it has ended."""
@@ -189,7 +190,7 @@ class TaskHandle:
 
     def steer(self, text: str) -> None:
         """Send it a message. Raises RefusedError when its worker takes none."""
-        self._client.control(e.SteerAsked, target=self.uid, text=text)
+        self._client.control(e.SteerAsked, target=self.uid, text=str(text))
 
     def approve(self, always: bool = False) -> None:
         """Say yes to what it asks. Raises RefusedError when it asks nothing."""

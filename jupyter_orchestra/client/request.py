@@ -14,7 +14,9 @@ from ..errors import NotAvailableError, UsageError
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 E = TypeVar("E", When, Delivery)
+LONGEST = 3.2e7  # seconds: a year
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+LATER_WORKERS = ("agent", "codex", "browser")
 LATER = {
     "tier": "-t chooses a model's tier and agent workers are",
     "model": "-m chooses a model and agent workers are",
@@ -85,14 +87,18 @@ def make_request(
         if isolate != "worktree":
             raise UsageError(f"--isolate is worktree or none, not {isolate!r}")
         raise NotAvailableError("--isolate worktree is not available yet in this version: leave it out")
-    if not isinstance(brief, str):
-        raise UsageError(f"the body must be text, not {type(brief).__name__}: pass the code as a string")
-    if _has_surrogate(brief):
+    for value, what in ((brief, "body"), ("" if name is None else name, "name"), (worker, "worker")):
+        if not isinstance(value, str):
+            raise UsageError(f"the {what} must be text, not {type(value).__name__}: pass it as a string")
+    if not is_text(brief):
         raise UsageError("the body holds half of a surrogate pair, which no file can hold: write it as an escape")
+    if worker in LATER_WORKERS or worker.startswith("acp:"):
+        known = ", ".join(sorted(workers))
+        raise NotAvailableError(f"{worker} workers are not available yet in this version; there are: {known}")
     if worker not in workers:
         known = ", ".join(sorted(workers))
         raise UsageError(f"unknown worker {worker!r}{_nearest(worker, workers)}; there are: {known}")
-    if name is not None and not NAME.fullmatch(str(name)):
+    if name is not None and not NAME.fullmatch(name):
         raise UsageError(f"the name {name!r} can't be used: 1 to 40 of A-Z a-z 0-9 _ -")
     if share is not None and share is not False and no_share:
         raise UsageError("--share and --no-share exclude each other: keep one")
@@ -102,39 +108,55 @@ def make_request(
     if names_back and worker not in ("kernel", "loop"):
         raise UsageError(f"{worker} tasks have no variables to bring back: leave out --return")
     return Request(
-        brief=brief,
-        name=name or stem(brief),
+        brief=str(brief),
+        name=str(name or stem(brief)),
         auto=name is None,
-        worker=worker,
+        worker=str(worker),
         after=tuple(_names(after)),
         when=_choice(When, when, "--when"),
         share=None if share is None or share is False or share is True else _variables(share, "--share"),
-        no_share=no_share or share is False,
-        share_now=share_now,
+        no_share=bool(no_share) or share is False,
+        share_now=bool(share_now),
         returns=names_back,
         timeout=None if timeout is None else seconds(timeout, "--timeout"),
         priority=_integer(priority, "--priority"),
         deliver=_choice(Delivery, deliver or "turn", "--deliver"),
         retries=_integer(retry, "--retry", least=0),
-        replace=replace,
+        replace=bool(replace),
         card=card,
     )
 
 
-def _has_surrogate(text: str) -> bool:
+def is_text(text: str) -> bool:
+    """Whether it can be written to a file: no lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        return True
-    return False
+        return False
+    return True
 
 
 def seconds(value: float | str, flag: str) -> float:
     """A positive time in seconds from a number or a text such as ``30``, ``2.5s``, ``5m`` or ``1h``."""
-    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]*)\s*", str(value))
-    if isinstance(value, bool) or found is None or found[2] not in UNITS or float(found[1]) <= 0:
-        raise UsageError(f"{flag} takes seconds, such as 30 or 2.5 (or 5m, 1h), not {value!r}")
-    return float(found[1]) * UNITS[found[2]]
+    wrong = UsageError(f"{flag} takes seconds, such as 30 or 2.5 (or 5m, 1h), not {value!r}")
+    if isinstance(value, str):
+        found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e-?[0-9]+)?)\s*([A-Za-z]*)\s*", value)
+        if found is None or found[2] not in UNITS:
+            raise wrong
+        number = float(found[1]) * UNITS[found[2]]
+    else:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise wrong from None
+    if isinstance(value, bool) or not 0 < number <= LONGEST:
+        raise wrong
+    return number
+
+
+def patience(value: float | str | None) -> float | None:
+    """How long to wait, in seconds; None for as long as it takes, 0 for not at all."""
+    return None if value is None else 0.0 if value == 0 else seconds(value, "timeout")
 
 
 def stem(brief: str) -> str:
@@ -149,12 +171,16 @@ def _names(value: Any) -> Iterable[str]:
     """Task names from a text with commas, a handle, or a collection of both."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
-    if hasattr(value, "uid"):
-        return [value.uid]
+    if isinstance(uid := getattr(value, "uid", None), str):
+        return [uid]
+    if not isinstance(value, Iterable):
+        raise UsageError(f"--after takes names or handles of tasks, not {value!r}")
     return [name for item in value for name in _names(item)]
 
 
 def _variables(value: Any, flag: str) -> tuple[str, ...]:
+    if not isinstance(value, Iterable):
+        raise UsageError(f"{flag} takes names of variables, such as x,y; {value!r} is none")
     parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else [str(part) for part in value]
     parts = [part for part in parts if part]
     for part in parts:

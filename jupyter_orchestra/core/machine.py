@@ -486,6 +486,7 @@ class Machine:
             self._queue.remove(current.uid)
             self.state.later.pop(current.uid, None)
             self._move(current, state, now, why)
+            self._count_pause(current, now)
             current.ended_at, current.before, current.because = now, None, source
             current.deadline = current.remaining = None
             if state is not S.LOST:
@@ -553,7 +554,7 @@ class Machine:
             uid, pools = taken
             task = self.state.tasks[uid]
             task.attempt += not task.counted
-            task.counted = False
+            task.counted, task.held = False, 0.0
             task.started_at, task.ended_at, task.progress, task.line = now, None, None, ""
             self.state.holds[uid] = (task.attempt, pools)
             self._move(task, S.RUNNING, now)
@@ -622,10 +623,17 @@ class Machine:
         self._queue.remove(task.uid)
         self.state.later.pop(task.uid, None)
         self._move(task, S.PAUSED, now, "paused by you")
-        task.before = before
+        task.before, task.paused_at = before, now
+
+    @staticmethod
+    def _count_pause(task: Task, now: float) -> None:
+        if task.paused_at is not None:
+            task.held += now - task.paused_at
+            task.paused_at = None
 
     def _resume(self, task: Task, now: float) -> None:
         before = task.before or S.QUEUED
+        self._count_pause(task, now)
         task.before = None
         self._move(task, before, now)
         if before is S.RUNNING:

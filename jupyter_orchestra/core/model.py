@@ -210,6 +210,8 @@ class Task(msgspec.Struct):
     started_at: float | None = None
     ended_at: float | None = None
     before: State | None = None  # the state before a pause
+    paused_at: float | None = None
+    held: float = 0.0  # seconds that the present attempt was paused
     deadline: float | None = None
     remaining: float | None = None  # seconds of its time-out that were left when it was paused
     retries_left: int = 0

@@ -11,7 +11,7 @@ S = State
 
 
 class TaskView(msgspec.Struct, frozen=True):
-    """A task at one moment. Times are POSIX seconds; ``progress`` is from 0 to 1."""
+    """A task at one moment. Times are POSIX seconds; ``progress`` is from 0 to 1, ``held`` counts paused seconds."""
 
     uid: str
     name: str
@@ -31,6 +31,8 @@ class TaskView(msgspec.Struct, frozen=True):
     cohort: str
     anchor: Anchor | None
     capture: Capture | None
+    paused_at: float | None
+    held: float
     progress: float | None
     line: str
     reason: str
@@ -53,7 +55,8 @@ class TaskView(msgspec.Struct, frozen=True):
         """Run time of the present attempt by `now` or by its end, in seconds; 0 before it starts."""
         if self.started_at is None:
             return 0.0
-        return max(0.0, (self.ended_at if self.ended_at is not None else now) - self.started_at)
+        until = next(at for at in (self.ended_at, self.paused_at, now) if at is not None)
+        return max(0.0, until - self.started_at - self.held)
 
 
 def view(task: Task, blocked: str = "") -> TaskView:
@@ -83,6 +86,8 @@ def view(task: Task, blocked: str = "") -> TaskView:
         cohort=spec.cohort,
         anchor=spec.anchor,
         capture=task.capture,
+        paused_at=task.paused_at,
+        held=task.held,
         progress=task.progress,
         line=task.line,
         reason=task.reason,

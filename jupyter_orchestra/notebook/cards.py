@@ -20,6 +20,7 @@ MARKS = {
     State.LOST: "?",
 }
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
+LARGE = 4_000_000  # characters of HTML that a card takes; %task shows more
 SHOWN = 64_000  # characters of one stream that a cell shows
 CLIP = 20_000  # characters of text in a card that fills itself; %task shows the whole
 
@@ -83,7 +84,7 @@ def _as_html(output: dict[str, Any]) -> str:
                 f'<img alt="{html.escape(plain_text(output))}" src="data:{mime};base64,{joined(data[mime]).strip()}"/>'
             )
     for mime in ("text/html", "image/svg+xml"):
-        if mime in data:
+        if mime in data and len(joined(data[mime])) <= LARGE:
             return f"<div>{joined(data[mime])}</div>"
     return f"<pre>{html.escape(plain_text(output)[:CLIP])}</pre>"
 

@@ -24,6 +24,7 @@ LATER = {
     "discard": "workspaces come later",
     "cluster": "cluster workers come later",
 }
+WORDLESS = ("status", "doctor", "clean", "config")
 
 
 class Commands:
@@ -80,6 +81,8 @@ class Commands:
         description, act = self._table[command]
         if rest and rest[0] in ("-h", "--help"):
             return f"%orchestra {command}: {description}"
+        if rest and command in WORDLESS:
+            raise UsageError(f"%orchestra {command} takes no more words, not {rest[0]!r}")
         return act(rest)
 
     def _help(self) -> str:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from IPython.core.getipython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
 
 from ..client.client import TICK, Client
 from ..client.handle import TaskHandle
 from ..client.request import make_request, seconds
 from ..core import events as e
-from ..core.model import State
-from ..errors import UsageError
+from ..core.model import Stage, State
+from ..core.views import TaskView
+from ..errors import NotAvailableError, UsageError
 from . import flags
 from .cards import bundle, card, table
 from .commands import Commands
@@ -26,10 +29,16 @@ LATER = ("tier", "model", "role", "needs", "budget", "on", "allow", "review")
 
 
 class Gathered(list[Any]):
-    """The values that ``%gather`` waited for; shows nothing by itself, since the results stand above it."""
+    """The values that ``%gather`` waited for; the cell that gathered shows nothing more, since they stand above it."""
+
+    def __init__(self, values: Iterable[Any], cell: int) -> None:
+        super().__init__(values)
+        self._cell = cell
 
     def _ipython_display_(self) -> None:
-        """Nothing."""
+        shell = get_ipython()
+        if shell is None or shell.execution_count != self._cell:
+            print(repr(list(self)))
 
 
 def _line(action: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,12 +79,17 @@ class OrchestraMagics(Magics):
         if handle_name is not None:
             self._namespace[handle_name] = handle
         view = handle.view
-        self._publisher.display(
-            bundle(card(view, self._client.runtime.now())), display_id=view.anchor.display if view.anchor else ""
-        )
+        line = card(view, self._client.runtime.now())
+        self._publisher.display_first(bundle(line), view.anchor.display if view.anchor else "")
         if block:
             self._gather([handle], None)
         return None
+
+    @line_cell_magic
+    @_line
+    def chat(self, line: str, cell: str = "") -> None:
+        """Talk to the master: not in this version."""
+        raise NotAvailableError("the master is not available yet in this version: dispatch by hand with %%dispatch")
 
     @line_magic
     @_line
@@ -96,6 +110,7 @@ class OrchestraMagics(Magics):
             with self._sink.claim([handle.uid]):
                 if not self._sink.flush(lambda view: view.uid == handle.uid):
                     self._sink.render(handle.view)
+            self._put(handle.view)
             return
         display = f"jo-task-{uuid.uuid4().hex[:12]}"
         self._publisher.display(bundle(card(handle.view, self._client.runtime.now())), display_id=display)
@@ -136,11 +151,12 @@ class OrchestraMagics(Magics):
                 if handle.uid not in shown:
                     self._say(card(handle.view, self._client.runtime.now()) + self._where(handle))
         self.bring_back()
-        return Gathered(handle.result for handle in handles)
+        assert self.shell is not None
+        return Gathered((handle.result for handle in handles), self.shell.execution_count)
 
     @staticmethod
     def _where(handle: TaskHandle) -> str:
-        return " · shown above" if handle.view.stage is not None else ""
+        return "" if handle.view.stage in (None, Stage.QUEUED) else " · shown above"
 
     @line_magic
     @_line
@@ -215,11 +231,16 @@ class OrchestraMagics(Magics):
         self._say(self._commands.run(line))
 
     def bring_back(self) -> None:
-        """Put returned variables of done tasks into the notebook."""
+        """Put returned variables of done tasks into the notebook, on the main thread only."""
+        if threading.current_thread() is not threading.main_thread():
+            return
         brought, self._sink.brought = self._sink.brought, []
         for view in brought:
-            for name in view.returns:
-                self._namespace[name] = self._client.value(view, name)
+            self._put(view)
+
+    def _put(self, view: TaskView) -> None:
+        for name in view.returns if view.state is State.DONE else ():
+            self._namespace[name] = self._client.value(view, name)
 
     @property
     def _namespace(self) -> dict[str, Any]:

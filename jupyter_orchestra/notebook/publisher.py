@@ -22,6 +22,18 @@ class Publisher:
         transient = {"display_id": display_id} if display_id else {}
         self._shell.display_pub.publish(data=data, metadata=metadata or {}, transient=transient)
 
+    def display_first(self, data: Bundle, display_id: str) -> None:
+        """Show a bundle in a cell that has put out nothing yet, so that no stream need be flushed before it."""
+        publisher: Any = self._shell.display_pub
+        if type(publisher).__name__ != "ZMQDisplayPublisher" or publisher._hooks:  # captured, or no kernel
+            self.display(data, display_id=display_id)
+            return
+        content = {"data": data, "metadata": {}, "transient": {"display_id": display_id}}
+        parent = publisher.parent_header
+        self._kernel.session.send(
+            self._kernel.iopub_socket, "display_data", content, parent=parent, ident=publisher.topic
+        )
+
     def update_here(self, data: Bundle, display_id: str) -> None:
         """Update a display with a message of the running cell: the only way that headless runners take."""
         self._shell.display_pub.publish(data=data, metadata={}, transient={"display_id": display_id}, update=True)

@@ -17,10 +17,12 @@ from ..client.client import Client
 from ..core import events as e
 from ..core.model import State
 from ..core.views import TaskView
+from ..errors import OrchestraError
 from .cards import bundle, card, clipped, result_bundle
 from .publisher import Publisher
 
 REFRESH = 0.25  # seconds between two updates of a card
+HEAVY = 64 << 10  # bytes of outputs that are not read and laid out on the runtime's loop
 LIVE_LIMIT = 500  # outputs kept of a running attempt
 Key = tuple[str, int]
 
@@ -67,7 +69,10 @@ class NotebookSink:
             if not (self.live and self._displays(view)) or view.uid in self._claimed:
                 self._arrived[view.uid, view.attempt] = view
                 return
-        self._fill(view)
+        if view.result is not None and view.result.outputs is not None and view.result.outputs.size > HEAVY:
+            asyncio.get_running_loop().run_in_executor(None, self._fill, view)
+        else:
+            self._fill(view)
 
     def output(self, uid: str, attempt: int, output: dict[str, object]) -> None:
         """Live output of a running attempt, kept while it runs."""
@@ -88,7 +93,12 @@ class NotebookSink:
 
     def _fill(self, view: TaskView) -> None:
         line = card(view, self._client.runtime.now())
-        self._update(view, result_bundle(line, self._client.outputs(view)))
+        try:
+            outputs = self._client.outputs(view)
+        except OrchestraError as error:
+            line, outputs = f"{line} · {error}", []
+        self._update(view, result_bundle(line, outputs))
+        self._places.pop(view.uid, None)
         self._was_shown(view)
 
     def _update(self, view: TaskView, data: dict[str, Any]) -> None:
@@ -131,19 +141,35 @@ class NotebookSink:
 
     def flush(self, wanted: Callable[[TaskView], bool] = lambda view: True) -> list[str]:
         """Show what has arrived, in order of arrival, in the running cell; the uids of what was shown."""
-        with self._lock:
-            views = [view for view in self._arrived.values() if wanted(view)]
-            for view in views:
-                del self._arrived[view.uid, view.attempt]
-            ended, self._ended = self._ended, {}
-        for view in views:
-            self.render(view)
-            self._update_here(view)
+        shown: list[str] = []
+        while (view := self._next(wanted)) is not None:
+            try:
+                self._show_here(view)
+            except OrchestraError as error:  # its bytes are gone: said once, in its place
+                self._publisher.stream(f"{error}\n", "stderr")
+            except BaseException:  # interrupted: it comes with the next cell
+                with self._lock:
+                    self._arrived = {(view.uid, view.attempt): view, **self._arrived}
+                raise
             self._was_shown(view)
-        for newest in map(self._client.board.get, ended):
+            shown.append(view.uid)
+        with self._lock:
+            ended, self._ended = self._ended, {}
+        for newest in map(self._client.board.get, ended.keys() - set(shown)):
             if newest is not None:
                 self._update_here(newest)
-        return [view.uid for view in views]
+        return shown
+
+    def _next(self, wanted: Callable[[TaskView], bool]) -> TaskView | None:
+        with self._lock:
+            view = next(filter(wanted, self._arrived.values()), None)
+            if view is not None:
+                del self._arrived[view.uid, view.attempt]
+            return view
+
+    def _show_here(self, view: TaskView) -> None:
+        self.render(view)
+        self._update_here(view)
 
     def taken(self, uid: str) -> None:
         """The person took the value of a task without a card in hand: it need not be shown any more."""

@@ -5,6 +5,7 @@ from play import Play
 
 from jupyter_orchestra.core import events as e
 from jupyter_orchestra.core.model import Kind, Result, Stage, State
+from jupyter_orchestra.core.views import view
 
 S = State
 
@@ -322,3 +323,16 @@ def test_a_result_is_shown_once_and_only_for_its_own_attempt() -> None:
     assert play.task("a").stage is Stage.QUEUED
     play.send(e.ResultShown(3.0, "uid-a", 2))
     assert play.task("a").stage is Stage.SHOWN
+
+
+def test_paused_time_is_no_run_time() -> None:
+    play = Play()
+    play.dispatch("a")
+    play.wait(2.0)
+    play.pause("a")
+    play.wait(3.0)
+    assert view(play.task("a")).seconds(play.now) == 2.0
+    play.resume("a")
+    play.wait(1.0)
+    play.finish("a")
+    assert view(play.task("a")).seconds(play.now + 9.0) == 3.0
