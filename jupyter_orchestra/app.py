@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
 from importlib import import_module
 from pathlib import Path
@@ -255,8 +255,8 @@ class App:
 
     _told_lost = False
 
-    def _bring_back(self) -> None:
-        self.magics.bring_back()
+    def _bring_back(self, uids: Collection[str]) -> None:
+        self.magics.bring_back(uids)
 
     def _before_cell(self, info: Any = None) -> None:
         if self._is_idle():

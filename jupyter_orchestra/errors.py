@@ -5,7 +5,8 @@
     OrchestraError
     ├── UsageError        a flag, a name or a body that can't be right; nothing was started
     ├── RefusedError      the machine says no, and why; nothing has changed
-    ├── UnknownTaskError  no task of that name, or no such variable of it (also a KeyError)
+    ├── UnknownTaskError  no task of that name (also a KeyError)
+    │   └── UnknownVariableError  it brought back no such variable
     ├── NotAvailableError not in this version (also a NotImplementedError)
     ├── GatherTimeout     the waiting ended, the tasks run on (also a TimeoutError)
     └── TaskError
@@ -45,6 +46,10 @@ class UnknownTaskError(OrchestraError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
+
+
+class UnknownVariableError(UnknownTaskError):
+    """A task brought back no variable of that name."""
 
 
 class NotAvailableError(OrchestraError, NotImplementedError):

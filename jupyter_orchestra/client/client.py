@@ -23,7 +23,7 @@ from ..core import events as e
 from ..core.model import Anchor, Blob, Capture, Origin, Place, Spec, State
 from ..core.naming import unknown
 from ..core.views import TaskView, explain
-from ..errors import GatherTimeout, OrchestraError, RefusedError, UnknownTaskError, UsageError
+from ..errors import GatherTimeout, OrchestraError, RefusedError, UnknownTaskError, UnknownVariableError, UsageError
 from ..runtime import Runtime
 from .handle import TaskHandle
 from .request import Request, is_text
@@ -68,7 +68,7 @@ class Client:
         self.context = context
         self.live: dict[tuple[str, int], object] = {}  # values of loop tasks, which never left this process
         self.taken: Callable[[str], None] = lambda uid: None  # told when a person took a result in hand
-        self.bring_back: Callable[[], None] = lambda: None  # puts returned variables into the notebook
+        self.bring_back: Callable[[Collection[str]], None] = lambda uids: None  # returned variables, into the notebook
         self.live_outputs: Callable[[str, int], list[dict[str, Any]]] = lambda uid, attempt: []
         self._values: dict[tuple[str, int, str], object] = {}
 
@@ -227,11 +227,11 @@ class Client:
             if end is not None and time.monotonic() >= end:
                 return False
 
-    def _bring_back(self, uids: Iterable[str]) -> None:
+    def _bring_back(self, uids: Collection[str]) -> None:
         """Returned variables are in the notebook once a cell has waited for their task."""
         if any((view := self.board.get(uid)) is not None and view.returns for uid in uids):
             self.settled()
-            self.bring_back()
+            self.bring_back(uids)
 
     def _wait_once(self, uids: Collection[str], tick: float) -> bool:
         board = self.board
@@ -310,7 +310,7 @@ class Client:
         if variable:
             if variable not in view.result.returned:
                 known = ", ".join(view.result.returned) or "none"
-                raise UnknownTaskError(f"task {view.name!r} brought back no {variable!r}; it brought back: {known}")
+                raise UnknownVariableError(f"task {view.name!r} brought back no {variable!r}; it brought back: {known}")
             blob: Blob | None = view.result.returned[variable]
         else:
             blob = view.result.value

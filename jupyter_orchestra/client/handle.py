@@ -132,7 +132,7 @@ class TaskHandle:
         return self._stream("stderr")
 
     def __getitem__(self, variable: str) -> Any:
-        """A variable that ``--return`` brought back. Raises UnknownTaskError (a KeyError) for another one."""
+        """A variable that ``--return`` brought back. Raises UnknownVariableError (a KeyError) for another one."""
         self._raise_unless_done(self.view)
         return self._client.value(self.view, variable)
 

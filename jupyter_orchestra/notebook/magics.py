@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from IPython.core.getipython import get_ipython
@@ -230,12 +229,9 @@ class OrchestraMagics(Magics):
         """Everything else: ``%orchestra --help`` lists it."""
         self._say(self._commands.run(line))
 
-    def bring_back(self) -> None:
-        """Put returned variables of done tasks into the notebook, on the main thread only."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        brought, self._sink.brought = self._sink.brought, []
-        for view in brought:
+    def bring_back(self, uids: Collection[str] | None = None) -> None:
+        """Put returned variables of done tasks into the notebook: of those that a cell has waited for, or of all."""
+        for view in self._sink.take_brought(uids):
             self._put(view)
 
     def _put(self, view: TaskView) -> None:

@@ -40,7 +40,7 @@ class NotebookSink:
         self._dirty: dict[str, TaskView] = {}
         self._refreshing = False
         self._output: dict[Key, list[dict[str, Any]]] = {}
-        self.brought: list[TaskView] = []  # done tasks whose returned variables are not in the namespace yet
+        self._brought: list[TaskView] = []  # done tasks whose returned variables are not in the namespace yet
 
     # on the runtime's loop
 
@@ -65,7 +65,7 @@ class NotebookSink:
         self._dirty.pop(view.uid, None)
         with self._lock:
             if view.returns and view.state is State.DONE:
-                self.brought.append(view)
+                self._brought.append(view)
             if not (self.live and self._displays(view)) or view.uid in self._claimed:
                 self._arrived[view.uid, view.attempt] = view
                 return
@@ -170,6 +170,13 @@ class NotebookSink:
     def _show_here(self, view: TaskView) -> None:
         self.render(view)
         self._update_here(view)
+
+    def take_brought(self, uids: Collection[str] | None) -> list[TaskView]:
+        """Done tasks whose returned variables are not in the notebook yet, once each: of `uids`, or all."""
+        with self._lock:
+            found = [view for view in self._brought if uids is None or view.uid in uids]
+            self._brought = [view for view in self._brought if view not in found]
+        return found
 
     def taken(self, uid: str) -> None:
         """The person took the value of a task without a card in hand: it need not be shown any more."""

@@ -343,7 +343,8 @@ def test_a_handle_in_a_variable_gives_value_and_variables(nb: LiveKernel) -> Non
     assert nb.ask("[h.name, h.result, h['a'], h['b'], h.stdout, a, b]") == [
         "made", 2, 1, {"k": [2]}, "said\n", 1, {"k": [2]},
     ]  # fmt: skip
-    assert "KeyError" in nb.fail("h['c']")
+    assert "brought back no 'c'; it brought back: a, b" in nb.fail("h['c']")
+    assert nb.ask("issubclass(__import__('jupyter_orchestra.errors').errors.UnknownVariableError, KeyError)")
     assert nb.ask("h.result is h.get() and h['b'] is b") is True
 
 

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from live_kernel import LiveKernel
+
+INTERRUPTED = """
+import sys
+class Interrupting:
+    def __init__(self, stream): self.stream, self.seen = stream, 0
+    def write(self, text):
+        self.stream.write(text)
+        self.seen += "said" in text
+        if self.seen == 3:
+            self.seen = 0
+            raise KeyboardInterrupt
+    def __getattr__(self, name): return getattr(self.stream, name)
+plain, sys.stdout = sys.stdout, Interrupting(sys.stdout)
+try:
+    get_ipython().run_line_magic("gather", "")
+except KeyboardInterrupt:
+    print("interrupted")
+finally:
+    sys.stdout = plain
+"""
+
+
+def test_an_interrupt_while_results_are_printed_loses_none_of_them(nb: LiveKernel) -> None:
+    nb.run("hs = [jo.dispatch(f\"print('said {i}')\", f'line{i}') for i in range(8)]")
+    cells = [nb.run(INTERRUPTED), nb.run("pass"), nb.run("%gather")]
+    text = "\n".join(cell.text for cell in cells)
+    assert "interrupted" in cells[0].text
+    assert [i for i in range(8) if f"said {i}" not in text] == []
+
+
+def test_a_badly_typed_option_leaves_the_journal_readable(
+    tmp_path: Path, start_kernel: Callable[..., LiveKernel]
+) -> None:
+    notebook = tmp_path / "nb.ipynb"
+    first = start_kernel(notebook)
+    first.run("jo.dispatch('1', 'odd', replace=1).get()")
+    assert "must be text" in first.fail("jo.dispatch('1', name=5)")
+    first.run("jo.dispatch('2', 'good').get()")
+    first.kill()
+    second = start_kernel(notebook)
+    assert second.ask("[jo.task('odd').result, jo.task('good').result]") == [1, 2]
+
+
+def test_returned_variables_are_there_in_the_cell_that_waited(nb: LiveKernel) -> None:
+    assert nb.ask("(jo.dispatch('got = 5', returns=['got']).get(), got)[1]") == 5
+    assert nb.ask("(jo.gather(jo.dispatch('joined = 6', returns='joined')), joined)[1]") == 6
+    nb.run("late = await jo.dispatch('waited = 7', returns='waited')\nassert waited == 7")
+    assert nb.ask("waited") == 7
+    assert nb.run("(jo.dispatch('mine = 8', returns='mine').get(), mine)[1]").value == "8"
+
+
+def test_returned_variables_come_back_with_the_task_after_a_crash(
+    tmp_path: Path, start_kernel: Callable[..., LiveKernel]
+) -> None:
+    notebook = tmp_path / "nb.ipynb"
+    first = start_kernel(notebook)
+    first.run("jo.dispatch('kept = [1, 2]', 'keep', returns='kept').get()")
+    first.kill()
+    second = start_kernel(notebook)
+    second.run("%task keep")
+    assert second.ask("kept") == [1, 2]
+
+
+def test_a_task_can_not_dispatch(nb: LiveKernel) -> None:
+    for body in ("import jupyter_orchestra as jo; jo.dispatch('1')", "%load_ext jupyter_orchestra"):
+        assert "dispatch from the notebook" in nb.ask(f"(h := jo.dispatch({body!r})).wait() and h.error")
+
+
+def test_a_notebook_that_a_task_runs_does_not_take_itself_for_the_persons(
+    tmp_path: Path, start_kernel: Callable[..., LiveKernel]
+) -> None:
+    kernel = start_kernel(tmp_path / "outer.ipynb")
+    kernel.run(
+        "import nbformat\n"
+        "cells = ['%load_ext jupyter_orchestra', '%%dispatch inner\\nprint(\"MARK\")', '%gather', '1']\n"
+        "nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])\n"
+        "nbformat.write(nb, 'inner.ipynb')"
+    )
+    kernel.run("%%dispatch run -w notebook\ninner.ipynb")
+    kernel.run("%gather run")
+    assert kernel.state("run") == "done"
+    assert kernel.ask("open(jo.task('run').result).read().count('MARK\\\\n')") == 1
+
+
+def test_a_name_stays_with_the_newer_task_when_the_older_one_is_announced_late(nb: LiveKernel) -> None:
+    lost = nb.ask(
+        "sum(not (jo.dispatch('import time; time.sleep(9)', 'twice', replace=True)"
+        " and jo.task('twice').state in ('queued', 'running')) for _ in range(20))"
+    )
+    assert lost == 0
