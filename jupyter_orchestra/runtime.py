@@ -381,7 +381,10 @@ class Runtime:
                 self._folders.append(job.folder)
 
     async def _carry_out(self, job: Job) -> Outcome:
-        return await self.workers[job.spec.worker].run(job)
+        try:
+            return await self.workers[job.spec.worker].run(job)
+        except (SystemExit, KeyboardInterrupt) as error:  # asyncio would end the whole loop for these
+            raise RuntimeError(f"the worker raised {type(error).__name__}: {error}") from error
 
     def _ended(self, uid: str, attempt: int, work: asyncio.Task[Outcome]) -> None:
         """An attempt is over: one fact says how, whatever the worker did."""
@@ -505,7 +508,10 @@ def _outcome_of(work: asyncio.Task[Outcome]) -> Outcome:
     """What an attempt came to; an exception of the worker itself is a failed task."""
     error = work.exception()
     if error is None:
-        return work.result()
+        outcome: object = work.result()
+        if isinstance(outcome, Finished | Failed | Blocked):
+            return outcome
+        error = TypeError(f"the worker returned {type(outcome).__name__}, which is no outcome")
     log.error("the worker itself failed", exc_info=error)
     return Failed(Failure("exception", type(error).__name__, str(error) or "the worker itself failed"), Result())
 

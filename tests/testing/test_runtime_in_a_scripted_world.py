@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from jupyter_orchestra.core import events as e
-from jupyter_orchestra.core.model import Kind, Spec, State, Task
+from jupyter_orchestra.core.model import Failure, Kind, Result, Spec, State, Task
+from jupyter_orchestra.core.ports import Failed, Finished, Job, Outcome
 from jupyter_orchestra.runtime import Runtime
 from jupyter_orchestra.testing import (
     Block,
@@ -162,3 +163,34 @@ def test_nothing_is_reported_done_before_it_is_durable(play: Tell) -> None:
         await settle(lambda: (found := orchestra.runtime.board.get("uid-a")) and found.state is S.DONE)
 
     play(worker, story)
+
+
+class Unruly(ScriptedWorker):
+    async def run(self, job: Job) -> Outcome:
+        match job.name:
+            case "raises":
+                raise ValueError("out of order")
+            case "exits":
+                raise SystemExit(3)
+            case "nonsense":
+                return 5  # type: ignore[return-value]
+            case "no-text":
+                return Failed(Failure("exception", "Odd", "half of a pair: \ud800"))
+            case "cancels-itself":
+                raise asyncio.CancelledError
+        return Finished(Result())
+
+
+def test_whatever_a_worker_does_its_task_ends_and_the_runtime_goes_on(play: Tell) -> None:
+    wrong = ("raises", "exits", "nonsense", "no-text", "cancels-itself")
+
+    async def story(orchestra: Orchestra) -> None:
+        await orchestra.dispatch(*wrong)
+        for name in wrong:
+            await orchestra.until(name, S.FAILED)
+        await orchestra.dispatch("good")
+        await orchestra.until("good", S.DONE)
+        assert orchestra.runtime.machine.state.holds == {}
+        assert "no outcome" in orchestra.task("nonsense").reason
+
+    play(Unruly(KIND, {}), story)
