@@ -21,6 +21,7 @@ from .client.client import Client
 from .client.request import Request
 from .config import Orchestra
 from .core import events as e
+from .core.machine import MachineState
 from .core.model import Capture
 from .errors import OrchestraError, UsageError
 from .notebook.commands import Commands
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("jupyter_orchestra")
 
 NOTICE_WITHIN = 0.08  # seconds that %load_ext waits for what an earlier kernel's journal has to say
+PULSE = 30.0  # seconds between two signs of life while a task runs
 START_WITHIN = 30.0  # seconds that a cell waits for the orchestra to start
 
 _app: App | None = None
@@ -92,17 +94,21 @@ class App:
 
     def _make(self) -> Runtime:
         """On the runtime's thread: open the journal, replay it, build the workers."""
-        from .core.machine import MachineState
-        from .housekeeping import EVERY, Housekeeper
+        from .housekeeping import EVERY, Housekeeper, forget_buffers
         from .journal import open_journal
 
         path = self._notebook()
+        states: list[MachineState] = []
         journal = open_journal(
-            Path(path) if path else None, _kernel_key(self.shell), on_blocked=self._on_blocked, on_freed=self._on_freed
+            Path(path) if path else None,
+            _kernel_key(self.shell),
+            on_blocked=self._on_blocked,
+            on_freed=self._on_freed,
+            readable=lambda data: _read_state(data, states),
+            also=forget_buffers,
         )
         self._journal = journal  # from here on it must be closed, whatever comes
-        state = msgspec.json.decode(journal.snapshot, type=MachineState) if journal.snapshot else None
-        machine = replay(journal.events(), state)
+        machine = replay(journal.events(), states[-1] if journal.snapshot and states else None)
         if journal.stale:
             journal.rebuild(machine.tasks.values())
         runtime = Runtime(
@@ -118,6 +124,7 @@ class App:
         keeper.sweep_captures()
         runtime.release = keeper.release
         runtime.every(EVERY, keeper.look)
+        runtime.every(PULSE, self._pulse)
         runtime.after_start(_warm_up)
         return runtime
 
@@ -137,6 +144,11 @@ class App:
         yield NotebookWorker(launcher, config.notebook_slots, runtime=mark)
         yield LoopWorker(lambda: self.shell, lambda: self._loop, self.client.live, config.loop_slots)
         yield from _plugins(launcher)
+
+    def _pulse(self) -> None:
+        """While anything runs, the kernel is in use: JupyterHub and Binder must not cull it."""
+        if self._made is not None and self._made.busy:
+            self.publisher.pulse()
 
     def _commands(self) -> Commands:
         return Commands(self.client, doctor=_doctor, config=self.config.lines, clean=self._clean, about=self._about)
@@ -373,6 +385,15 @@ def take_snapshot(uid: str) -> None:
     """What the kernel asks itself to do when the cells sent before a dispatch have run."""
     if _app is not None:
         _app.take_snapshot(uid)
+
+
+def _read_state(data: bytes, states: list[MachineState]) -> bool:
+    """Whether a state that was written down can be read by this version; if so it stands in `states`."""
+    try:
+        states.append(msgspec.json.decode(data, type=MachineState))
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _plugins(launcher: Any) -> Iterator[Worker]:

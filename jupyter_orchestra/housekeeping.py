@@ -75,8 +75,11 @@ class Housekeeper:
     def close(self, gone: bool) -> None:
         """The kernel ends; `gone`: so does the journal."""
         if gone:
-            shutil.rmtree(capture.shared_memory(self.captures), ignore_errors=True)
-        elif self._journal.backlog > BACKLOG // 8:
+            forget_buffers(self._journal.folder)
+            return
+        with suppress(OSError):
+            capture.shared_memory(self.captures).rmdir()  # if it is empty
+        if self._journal.backlog > BACKLOG // 8:
             self._checkpoint()
 
     def _checkpoint(self) -> None:
@@ -105,6 +108,11 @@ class Housekeeper:
         if uids:
             runtime.ask(e.ForgetAsked(runtime.now(), runtime.new_request(), targets=tuple(uids))).result(10)
         self.clean()
+
+
+def forget_buffers(folder: Path) -> None:
+    """Remove what the snapshots of the journal at `folder` keep in shared memory."""
+    shutil.rmtree(capture.shared_memory(folder / "captures"), ignore_errors=True)
 
 
 def oldest(machine: Machine, wanted: int) -> list[str]:

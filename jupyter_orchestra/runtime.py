@@ -148,6 +148,11 @@ class Runtime:
             self._loop.call_soon_threadsafe(call, context=contextvars.Context())
         return done
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs."""
+        return bool(self._attempts)
+
     def every(self, seconds: float, act: Callable[[], None]) -> None:
         """Call `act` on the loop each `seconds`, from :meth:`run` on."""
         self._periodic.append((seconds, act))

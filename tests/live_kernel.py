@@ -117,6 +117,7 @@ class LiveKernel:
         if notebook is not None:
             self._environment["JPY_SESSION_NAME"] = str(notebook)
         self._ran: dict[str, Ran] = {}
+        self.strangers: list[Message] = []  # parent headers of messages that belong to no cell
         self._displays: dict[str, Ran] = {}
         self.complaints: list[str] = []  # what the extension's own log says of its bugs
         self._own = ""  # the subshell of our own questions
@@ -233,6 +234,7 @@ class LiveKernel:
                 if message["msg_type"] == "update_display_data":  # wherever it comes from, as in JupyterLab
                     ran = self._displays.get(display_id(message["content"]))
                 if ran is None:
+                    self.strangers.append(message["parent_header"])
                     continue
                 if message["msg_type"] == "display_data":
                     self._displays[display_id(message["content"])] = ran

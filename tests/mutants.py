@@ -73,9 +73,7 @@ MUTANTS = (
         "        if task.uid not in self.state.holds:  # else",
         "        if True:  # else",
     ),
-    Mutant(
-        "a retry keeps the number of its attempt", "        task.attempt += 1\n        task.counted = True\n", ""
-    ),
+    Mutant("a retry keeps the number of its attempt", "        task.attempt += 1\n        task.counted = True\n", ""),
     Mutant(
         "what comes after a failed task is not cancelled",
         "                if verdict := self._verdict(dependent):\n                    todo.append",

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from ..core.events import AnyEvent, Event, decode, encode
+from ..core.events import AnyEvent, Event, encode
 from ..core.model import Blob, Task
 from . import files, location, owner, projection, recovery
 from .opening import Opening
@@ -34,7 +34,7 @@ class Journal:
     epoch : int
         Number of this start, larger than all before.
     private : bool
-        Whether it belongs to this kernel alone and goes at a clean end.
+        Whether it belongs to this kernel alone and goes at a clean end; after a kill it is kept for a week.
     snapshot : bytes or None
         The state to begin the replay from.
     notices : list of str
@@ -103,13 +103,15 @@ class Journal:
         while page := self._writer.call(partial(_page, after=seq)):
             seq = page[-1][0]
             for _, data in page:
-                yield decode(data.encode())
+                if not isinstance(event := recovery.event_of(data.encode()), str):
+                    yield event
 
     def checkpoint(self, state: bytes) -> None:
-        """Keep `state` as what everything appended so far amounts to, and drop those events."""
+        """Keep `state` as what everything appended so far amounts to, and drop those events but undecodable ones."""
 
         def apply(connection: sqlite3.Connection, position: Position) -> None:
-            recovery.put_snapshot(connection, *position, state)
+            found = self._opening.found
+            recovery.put_snapshot(connection, *position, state, skipped=found.skipped if found else ())
 
         self._writer.add(Change(apply, self._shrink))
         self.backlog = 0
@@ -214,7 +216,9 @@ class Journal:
 
 def _page(connection: sqlite3.Connection, after: int) -> list[tuple[int, str]]:
     return connection.execute(
-        "SELECT seq, data FROM event WHERE seq > ? ORDER BY seq LIMIT ?", (after, PAGE)
+        "SELECT seq, data FROM event WHERE seq > max(?, (SELECT coalesce(max(seq), 0) FROM snapshot))"
+        " ORDER BY seq LIMIT ?",
+        (after, PAGE),
     ).fetchall()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -107,12 +107,17 @@ def record(folder: Path, notebook: Path) -> None:
         points.reach("notebook recorded")
 
 
-def sweep(root: Path, now: float | None = None) -> None:
-    """Remove the private journals of kernels that are dead and that nobody came back to for a week."""
+def sweep(root: Path, now: float | None = None, also: Callable[[Path], None] = lambda folder: None) -> None:
+    """Remove the private journals of kernels that are dead and that nobody came back to for a week.
+
+    Before each one `also` gets its folder, to remove what belongs to it elsewhere; where it raises OSError, the folder
+    stays for the next sweep.
+    """
     limit = (time.time() if now is None else now) - ORPHAN_AGE
     for folder in _folders(root):
         with suppress(OSError):
             if folder.name.startswith("kernel-") and not owner.look(folder).alive and _touched(folder) < limit:
+                also(folder)
                 shutil.rmtree(folder, ignore_errors=True)
 
 

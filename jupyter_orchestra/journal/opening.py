@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from .location import Place, record
 from .recovery import Found
 
 Position = tuple[int, int]
+_REST = "what could be read goes on, the rest is"
 
 
 class Newer(Exception):
@@ -21,6 +23,14 @@ class Newer(Exception):
 
 class Opening:
     """One journal on its way to an open connection; may be tried again until the disk lets it through.
+
+    Parameters
+    ----------
+    place : Place
+    notices : list of str
+        Those that there are already; more are added.
+    readable : callable
+        Whether the program can decode this snapshot.
 
     Attributes
     ----------
@@ -36,13 +46,16 @@ class Opening:
         Whether the views must be made anew from the log.
     """
 
-    def __init__(self, place: Place, notices: list[str]) -> None:
-        self.place, self.notices = place, notices
+    def __init__(
+        self, place: Place, notices: list[str], readable: Callable[[bytes], bool] = lambda snapshot: True
+    ) -> None:
+        self.place, self.notices, self._readable = place, notices, readable
         self.path = place.folder / recovery.NAME
         self.epoch = 0
         self.found: Found | None = None
         self.events: list[AnyEvent] = []
         self.stale = False
+        self._peeked: Position | None = None  # where the journal ended that was read without touching it
         self.owned = self.opened = False
 
     def connect(self) -> sqlite3.Connection:
@@ -64,26 +77,28 @@ class Opening:
             self.owned = True
         if self.place.notebook:
             record(folder, Path(self.place.notebook))
-        self._tell(recovery.finish(folder), "")
+        self._tell_aside(recovery.finish(folder), "the journal was damaged", _REST)
         found = recovery.inspect(self.path)
         if found.version > schema.version():
             self.release()
             raise Newer
-        if self.found is not None and found.last != self.found.last:
+        if self._peeked is not None and found.last != self._peeked:
             raise trouble.Changed("it was written by another kernel meanwhile")
         if found.problem:
-            self._rebuild(found)
+            why = f"the journal was damaged ({found.problem}; {found.last[0]} events were read)"
+            self._tell_aside(self._rebuild(found), why, _REST)
         connection = schema.connect(self.path)
         try:
             points.reach("connected")
             if schema.upgrade(connection) and found.version:
                 found = self._reread()
-            rebuilt = bool(found.problem)
-            events = found.decoded()
-            if found.problem and not rebuilt:  # an event that can't be decoded
+            if not self._is_readable(found):
                 connection.close()
-                self._rebuild(found)
+                found = Found(epoch=found.epoch)
+                why = "the state in this notebook's journal can't be read by this version of jupyter_orchestra"
+                self._tell_aside(self._rebuild(found), why, "a new journal begins, the old one is")
                 connection = schema.connect(self.path)
+            events = found.decoded()
             if found.epoch >= self.epoch:
                 self.epoch = owner.take(folder, at_least=found.epoch + 1)
             connection.execute("BEGIN IMMEDIATE")
@@ -94,6 +109,7 @@ class Opening:
             connection.close()
             raise
         self.found, self.events, self.opened = found, events, True
+        self._tell_skipped(found.skipped)
         return connection
 
     def again(self, expected: Position) -> tuple[sqlite3.Connection, Position]:
@@ -121,8 +137,9 @@ class Opening:
             except (OSError, sqlite3.Error):
                 return
             if found.version in (0, schema.version()):
+                self._peeked = found.last
+                self.found = found = found if self._is_readable(found) else Found(epoch=found.epoch)
                 self.events = found.decoded()
-                self.found = found
                 self.epoch = max(self.epoch, found.epoch + 1)
 
     def release(self) -> None:
@@ -150,17 +167,29 @@ class Opening:
             reader.text_factory = bytes
             return recovery.read(reader)
 
-    def _rebuild(self, found: Found) -> None:
-        self._tell(recovery.rebuild(self.place.folder, found), f" ({found.problem}; {found.last[0]} events were read)")
-        self.stale = True
+    def _is_readable(self, found: Found) -> bool:
+        return found.snapshot is None or self._readable(found.snapshot[2])
 
-    def _tell(self, aside: str, why: str) -> None:
+    def _rebuild(self, found: Found) -> str:
+        self.stale = True
+        return recovery.rebuild(self.place.folder, found)
+
+    def _tell_aside(self, aside: str, why: str, rest: str) -> None:
         if aside:
-            self.notices.append(f"the journal was damaged{why}: what could be read goes on, the rest is in {aside}")
+            self.notices.append(f"{why}: {rest} in {aside}")
+
+    def _tell_skipped(self, skipped: dict[int, str]) -> None:
+        if skipped:
+            number, why = next(iter(skipped.items()))
+            more = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
+            self.notices.append(
+                f"event {number}{more} of the journal can't be decoded by this version ({why}):"
+                " skipped and left in the database, everything after it is kept"
+            )
 
 
 def _last(connection: sqlite3.Connection) -> Position:
-    for query in ("SELECT seq, crc FROM event ORDER BY seq DESC LIMIT 1", "SELECT seq, chain FROM snapshot"):
-        if (row := connection.execute(query).fetchone()) is not None:
-            return int(row[0]), int(row[1])
-    return 0, 0
+    row = connection.execute(
+        "SELECT seq, crc FROM event UNION ALL SELECT seq, chain FROM snapshot ORDER BY seq DESC LIMIT 1"
+    ).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)

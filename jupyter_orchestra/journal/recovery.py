@@ -7,18 +7,19 @@ import sqlite3
 import struct
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
 
 from ..core.events import AnyEvent, decode
-from . import files, points, schema, trouble
+from . import files, points, schema, trouble, wal
 from .artifacts import digest_of
 
 NAME = "journal.db"
 REBUILDING, REBUILT = "journal.rebuilding.db", "journal.rebuilt.db"
+LOST = "journal.lost"  # says what the log lost, until the journal is rebuilt
 TAILS = ("-wal", "-shm", "-journal")
 
 Record = tuple[int, float, bytes, bytes, int]  # seq, at, kind, data, crc
@@ -32,6 +33,7 @@ class Found(msgspec.Struct):
     snapshot: tuple[int, int, bytes] | None = None  # seq, chain, data
     records: list[Record] = []
     problem: str = ""  # why it is not whole
+    skipped: dict[int, str] = {}  # events that are whole and yet can't be decoded, and why
 
     @property
     def last(self) -> tuple[int, int]:
@@ -41,32 +43,52 @@ class Found(msgspec.Struct):
         return self.snapshot[:2] if self.snapshot else (0, 0)
 
     def decoded(self) -> list[AnyEvent]:
-        """The events; cuts itself off before one that this program can't decode."""
+        """The events but those that this program can't decode, which :attr:`skipped` then names."""
         events: list[AnyEvent] = []
-        for number, record in enumerate(self.records):
-            try:
-                events.append(decode(record[3]))
-            except msgspec.DecodeError as error:
-                self.problem = self.problem or f"event {record[0]} can't be decoded: {error}"
-                del self.records[number:]
-                break
+        for record in self.records:
+            event = event_of(record[3])
+            if isinstance(event, str):
+                self.skipped[record[0]] = event
+            else:
+                events.append(event)
         return events
 
 
+def event_of(data: bytes) -> AnyEvent | str:
+    """The event, or in one line why this program can't decode it."""
+    try:
+        return decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        return " ".join(str(error).split())
+
+
 def inspect(path: Path) -> Found:
-    """Read and check a journal without writing to it.
+    """Read and check a journal without writing to it, but for a word beside it where its log lost something.
 
     Raises
     ------
     sqlite3.OperationalError, OSError
         It can't be opened now; says nothing about whether it is whole.
     """
-    wal = path.with_name(path.name + "-wal")
     if not schema.size(path):  # SQLite would throw the log away unread
-        return Found(problem="the database is gone, its write-ahead log is not") if schema.size(wal) else Found()
+        log = schema.size(path.with_name(path.name + "-wal"))
+        return Found(problem="the database is gone, its write-ahead log is not") if log else Found()
+    lost = _lost(path)
     with closing(schema.reader(path, owned=True)) as connection:
         connection.text_factory = bytes
-        return read(connection)
+        found = read(connection)
+    found.problem = lost or found.problem
+    return found
+
+
+def _lost(path: Path) -> str:
+    """What the write-ahead log lost; written down, because SQLite soon spoils what shows it. Raises OSError."""
+    note = path.with_name(LOST)
+    if schema.size(note):
+        return note.read_text(errors="replace")
+    if lost := wal.damage(path):
+        files.write(note, lost.encode())
+    return lost
 
 
 def read(connection: sqlite3.Connection) -> Found:
@@ -119,7 +141,7 @@ def inspect_copy(path: Path) -> Found:
         try:
             with tempfile.TemporaryDirectory(dir=place, prefix="jupyter_orchestra-") as folder:
                 copy = Path(folder) / path.name
-                for tail in ("", "-wal"):
+                for tail in ("", "-wal", "-shm"):
                     with suppress(FileNotFoundError):
                         copy.with_name(copy.name + tail).write_bytes(path.with_name(path.name + tail).read_bytes())
                 return inspect(copy)
@@ -174,17 +196,28 @@ def finish(folder: Path, now: float | None = None) -> str:
         with suppress(FileNotFoundError):
             os.rename(folder / (NAME + tail), folder / (name + tail))
             points.reach("set aside")
+    (folder / LOST).unlink(missing_ok=True)
     os.rename(folder / REBUILT, folder / NAME)
     points.reach("rebuilt in place")
     files.sync_folder(folder)
     return name
 
 
-def put_snapshot(connection: sqlite3.Connection, seq: int, chain: int, data: bytes) -> None:
-    """Make this the only snapshot, and remove the events that it stands for; inside the caller's transaction."""
+def put_snapshot(
+    connection: sqlite3.Connection, seq: int, chain: int, data: bytes, skipped: Collection[int] = ()
+) -> None:
+    """Make this the only snapshot, and remove the events that it stands for; inside the caller's transaction.
+
+    The events `skipped` are in no snapshot: they stay, as do those skipped before an earlier one.
+    """
+    kept = ", ".join(map(str, skipped))
+    connection.execute(
+        "DELETE FROM event WHERE seq <= ? AND seq > (SELECT coalesce(max(seq), 0) FROM snapshot)"
+        f" AND seq NOT IN ({kept})",
+        (seq,),
+    )
     connection.execute("DELETE FROM snapshot")
     connection.execute("INSERT INTO snapshot VALUES(?, ?, ?, ?)", (seq, chain, data, schema.seal(seq, chain, data)))
-    connection.execute("DELETE FROM event WHERE seq <= ?", (seq,))
     schema.set_meta(connection, "snapshot", str(seq))
 
 

@@ -33,6 +33,7 @@ _FIRST = (
     seconds REAL NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
     PRIMARY KEY(uid, attempt)) STRICT""",
 )
+LOG_PAGES = 200  # after so many the log goes into the database, so that damage to it reaches little
 VIEWS = ("usage", "outbox", "result", "attempt", "task")  # children first
 
 
@@ -59,6 +60,7 @@ def connect(path: Path, wal: bool = True) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA journal_size_limit=4194304")
+        connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
     except BaseException:
         connection.close()
         raise

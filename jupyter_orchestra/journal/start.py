@@ -28,6 +28,8 @@ def open_journal(
     base: Path | None = None,
     on_blocked: Callable[[str], None] = lambda reason: None,
     on_freed: Callable[[], None] = lambda: None,
+    readable: Callable[[bytes], bool] = lambda snapshot: True,
+    also: Callable[[Path], None] = lambda folder: None,
     delay: float = 0.03,
     retry: tuple[float, float] = (0.5, 2.0),
 ) -> Journal:
@@ -35,12 +37,13 @@ def open_journal(
 
     While the disk is full or read-only, what it takes waits in memory and `on_blocked` is told why. Where another
     living kernel owns the notebook's journal, or a newer version wrote it, the kernel gets a private one; ``notices``
-    says so.
+    says so. What is damaged, or has a snapshot that is not `readable`, is set aside, and ``notices`` says so.
 
     Parameters
     ----------
     notebook : Path or None
-        Without one, the journal is the kernel's own and private.
+        Without one, the journal is the kernel's own and private: it goes when the kernel ends. That of a kernel that
+        was killed stays for a week, for a restart of it; then whoever opens a journal next removes it.
     kernel : str
         What a restart of the kernel keeps, such as the path of its connection file.
     base : Path, optional
@@ -49,6 +52,11 @@ def open_journal(
         Called on the writer's thread with one line that says what to do, once each time the disk fails.
     on_freed : callable
         Called on the writer's thread when it takes everything again.
+    readable : callable
+        Whether the program can decode this snapshot. Where it can't, the journal is set aside and a new one begins.
+    also : callable
+        Called on the writer's thread with the folder of each dead kernel's journal just before that is removed, to
+        remove what belongs to it elsewhere.
     delay : float
         Seconds that an event may wait for others when no barrier asks for it.
     retry : (float, float)
@@ -57,7 +65,7 @@ def open_journal(
     root = location.base(notebook) if base is None else base
     own = location.private(root, kernel)
     place = own if notebook is None else location.find(root, notebook)
-    opening, connection, error = _first(place, own.folder, [])
+    opening, connection, error = _first(place, own.folder, [], readable)
     found = opening.found.last if opening.found else (0, 0)
     writer = Writer(
         opening.path, opening.again, connection, found,
@@ -66,17 +74,17 @@ def open_journal(
     journal = Journal(opening, writer)
     with _opening:
         _open[journal.folder] = journal
-    writer.add(Change(lambda *_: None, lambda: _tidy(opening, journal, root)))
+    writer.add(Change(lambda *_: None, lambda: _tidy(opening, journal, root, also)))
     return journal
 
 
 def _first(
-    place: location.Place, own: Path, notices: list[str]
+    place: location.Place, own: Path, notices: list[str], readable: Callable[[bytes], bool]
 ) -> tuple[Opening, sqlite3.Connection | None, Exception | None]:
     """Open `place`, else a private one in or beside `own`, else nothing yet: the error says why."""
     with _opening:
         before = _open.pop(place.folder, None)
-    opening = Opening(place, notices)
+    opening = Opening(place, notices, readable)
     try:
         if before is not None and not before.ended and not before.close(delete=False, timeout=1.0):
             raise Waiting(before.blocked)
@@ -103,11 +111,11 @@ def _first(
     while folder == place.folder or (owner.look(folder).alive and not owner.look(folder).here):
         number += 1
         folder = own.with_name(f"{own.name}-{number}")
-    return _first(location.Place(folder, private=True), own, notices)
+    return _first(location.Place(folder, private=True), own, notices, readable)
 
 
-def _tidy(opening: Opening, journal: Journal, root: Path) -> None:
+def _tidy(opening: Opening, journal: Journal, root: Path, also: Callable[[Path], None]) -> None:
     """On the writer's thread, once the journal is open: remove what kills left."""
     journal.epoch = max(journal.epoch, opening.epoch)
     opening.clear_runs()
-    location.sweep(root)
+    location.sweep(root, also=also)

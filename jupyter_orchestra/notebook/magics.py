@@ -235,7 +235,10 @@ class OrchestraMagics(Magics):
             self._put(view)
 
     def _put(self, view: TaskView) -> None:
-        for name in view.returns if view.state is State.DONE else ():
+        """Those of a loop task are in the notebook already, and what could not be copied stayed in its kernel."""
+        if view.worker == "loop" or view.result is None:
+            return
+        for name in view.result.returned:
             self._namespace[name] = self._client.value(view, name)
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 
 Bundle = dict[str, Any]
+ACTIVITY = "jo-activity"  # a display that no front end has
 
 
 class Publisher:
@@ -46,6 +47,10 @@ class Publisher:
         self._kernel.session.send(
             self._kernel.iopub_socket, "update_display_data", content, parent=parent, ident=b"update_display_data"
         )
+
+    def pulse(self) -> None:
+        """Make the kernel count as active, though no cell runs: what culls idle kernels goes by messages of cells."""
+        self.update_late({}, ACTIVITY, {"msg_id": ACTIVITY, "msg_type": "execute_request"})
 
     @staticmethod
     def stream(text: str, name: str = "stdout") -> None:

@@ -19,6 +19,7 @@ import psutil
 from ..core.model import Process
 from ..core.ports import Launch
 from .spool import SpoolReader
+from .threads import in_thread, submit
 from .tree import Root, end_tree, signal_below, signal_strays, started
 
 MARK = "ORCHESTRA_LAUNCH"  # the variable that finds what a process started, wherever it went
@@ -82,17 +83,17 @@ class LocalRunning:
             return
         if self._around and number in (signal.SIGSTOP, signal.SIGCONT):
             # A stopped spooler could not see the end of its lifeline.
-            self._launcher._signals.submit(signal_below, number, self._mark, self._root)
+            submit(self._launcher._signals, signal_below, number, self._mark, self._root)
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._root.pid, number)
-        self._launcher._signals.submit(signal_strays, number, self._mark, self._root)
+        submit(self._launcher._signals, signal_strays, number, self._mark, self._root)
 
     async def end(self) -> None:
         """Kill its whole tree, and come back when nothing of it lives (or 2 s have not sufficed)."""
         if self._over:
             return
-        await self._loop.run_in_executor(self._launcher._threads, end_tree, self._mark, self._root)
+        await in_thread(self._launcher._threads, end_tree, self._mark, self._root)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.wait(), 0.5)
         self._lifeline.close()

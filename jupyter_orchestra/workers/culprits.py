@@ -10,6 +10,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from .pickling import Buffer, Own, Pickler, refused
+from .words import one_line
 
 _DEEP = 8  # steps into a value
 _WIDE = 2_000  # parts of one value that are tried
@@ -140,7 +141,7 @@ def _reason(error: Exception) -> str:
         return "nested too deeply"
     if isinstance(error, MemoryError):
         return "not enough memory"
-    text = " ".join(str(error).split())[:300]
+    text = one_line(error)
     if type(error).__name__ in ("TypeError", "PicklingError") and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

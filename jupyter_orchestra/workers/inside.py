@@ -23,6 +23,7 @@ from .inside_shell import TaskCompiler, TaskShell, refuse_input
 from .inside_streams import Console, Stream
 from .inside_task import Runner
 from .inside_watch import Watch
+from .words import words
 
 PR_SET_CHILD_SUBREAPER: Final = 36
 
@@ -63,7 +64,7 @@ class TaskKernel(IPythonKernel):
             return await self.runner.run(order, code)
         except BaseException as error:  # without a reply the task would never end
             self.log.exception("a task could not be ended")
-            return {"status": "lost", "reason": f"{type(error).__name__}: {error}"}
+            return {"status": "lost", "reason": f"{type(error).__name__}: {words(error)}"}
 
     def _publish_status(self, status: str, channel: str, parent: Any = None) -> None:
         """Nobody subscribes to the status of a worker."""

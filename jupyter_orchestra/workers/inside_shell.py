@@ -20,6 +20,7 @@ from IPython.core.error import StdinNotImplementedError
 from traitlets import default
 
 from .inside_patience import patiently
+from .words import words
 
 TEXT: Final = 1000  # characters of a value's repr that go along with it
 NO_INPUT: Final = "input() is not available in a background task: pass the value in as a variable"
@@ -33,14 +34,6 @@ def refuse_input(prompt: object = "", stream: object = None) -> NoReturn:
 def as_json(content: Any) -> bytes:
     """An output as JSON, in UTF-8."""
     return json.dumps(json_clean(content), separators=(",", ":")).encode()
-
-
-def words(error: BaseException) -> str:
-    """What an exception says, even one that can't say it."""
-    try:
-        return str(error)
-    except Exception as trouble:
-        return f"(its message failed with {type(trouble).__name__})"
 
 
 class TaskCompiler(XCachingCompiler):

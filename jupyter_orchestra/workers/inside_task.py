@@ -12,11 +12,12 @@ from typing import Any, Final
 from ..processes.spool import SpoolWriter
 from ..progress import listen
 from .inside_patience import FULL, patiently
-from .inside_shell import TEXT, TaskShell, as_json, words
+from .inside_shell import TEXT, TaskShell, as_json
 from .inside_state import Baseline
 from .inside_streams import Console
 from .inside_tqdm import TqdmHook
 from .inside_values import Pickled, Results, placeholder, raw, why_not
+from .words import words
 
 EVERY: Final = 0.25  # seconds between two frames of progress
 MESSAGE: Final = 2000  # characters of an exception's message; the error frame has the whole
@@ -120,7 +121,7 @@ class Runner:
         return {"status": "ok"}
 
     def _begin(self, order: Order, namespace: dict[str, Any]) -> None:
-        environment = {**order["environment"], "ORCHESTRA_TASK": order["uid"], "ORCHESTRA_TASK_NAME": order["name"]}
+        environment = {**order["environment"], "ORCHESTRA_TASK": order["name"], "ORCHESTRA_TASK_UID": order["uid"]}
         try:
             self._baseline.begin(order["cwd"], order["path"], environment)
         except OSError as error:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import cloudpickle  # type: ignore[import-untyped]
 
 from ..values import NotCopied
+from .words import one_line
 
 PLAIN: Final = frozenset({int, float, str, bytes, bool, complex})  # types that plain pickle copies as well
 
@@ -81,7 +82,7 @@ class Pickled:
 
 def why_not(error: BaseException) -> str:
     """Why something could not be pickled, in one line."""
-    text = " ".join(str(error).split())[:300]
+    text = one_line(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

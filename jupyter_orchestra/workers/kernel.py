@@ -17,13 +17,14 @@ from ..errors import NO_ROOM
 from ..processes.ladder import end_gently
 from ..processes.launcher import describe
 from ..processes.spool import Frame
+from ..processes.threads import in_thread
 from .kernel_order import difference, make_order
 from .kernel_spool import Found, Tail
+from .leaving import clean
 from .outputs import TICK, Collector, Follower
 from .pool import KernelPool
 from .pool_kernel import PooledKernel, StartError
 from .starting import not_started
-from .terminal import scrubbed
 
 LIMIT: Final = 2 << 30  # bytes of output kept
 TRIES: Final = 3  # kernels that may be found dead
@@ -63,7 +64,7 @@ class KernelWorker:
         key = job.spec.uid, job.attempt
         attempt = self._attempts[key] = _Attempt(job, self._pool, self._limit)
         try:
-            return await attempt.run(self._environment)
+            return clean(await attempt.run(self._environment))
         finally:
             del self._attempts[key]
 
@@ -183,7 +184,7 @@ class _Attempt:
         if end.get("status") == "ok":
             return None
         if end:
-            return Failure(end["failure"], scrubbed(end["ename"]), scrubbed(end["evalue"]))
+            return Failure(end["failure"], end["ename"], end["evalue"])
         if reply is None:
             code = kernel.death.result()
             how = f"was {describe(code)}" if code < 0 else f"ended with {describe(code)}"
@@ -195,7 +196,7 @@ class _Attempt:
 
     async def _conclude(self, failure: Failure | None, seconds: float) -> Outcome:
         if self._found.size > QUICK or self._found.files:
-            return await asyncio.to_thread(self._outcome, failure, seconds)
+            return await in_thread(None, self._outcome, failure, seconds)
         return self._outcome(failure, seconds)
 
     def _outcome(self, failure: Failure | None, seconds: float) -> Outcome:
@@ -211,8 +212,7 @@ class _Attempt:
             why = NO_ROOM.get(error.errno or 0, str(error))
             message = f"its result could not be kept ({why}); then retry the task"
             return Failed(failure or Failure("exception", type(error).__name__, message), Result(usage=usage))
-        text = scrubbed(found.text)
-        return Finished(msgspec.structs.replace(result, value=value, returned=returned, text=text))
+        return Finished(msgspec.structs.replace(result, value=value, returned=returned, text=found.text))
 
     def _blob(self, frame: Frame) -> Blob:
         file = frame.fields.get("file")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import os
 from collections.abc import Mapping
@@ -10,7 +9,8 @@ from typing import Any, Final
 
 from ..core.model import Blob, Input
 from ..core.ports import Job
-from .pool_kernel import passed_on
+from ..processes.threads import in_thread
+from .passing import passed_on
 
 INLINE: Final = 64 << 10  # bytes of a pickle from which it goes through a file
 
@@ -29,7 +29,7 @@ async def make_order(job: Job, environment: Mapping[str, str], limit: int) -> di
     """
     values = [found.value for found in job.inputs.values()]
     heavy = job.spec.capture or any(value and value.data is None for value in values)
-    links = await asyncio.to_thread(_links, job) if heavy else _links(job)
+    links = await in_thread(None, _links, job) if heavy else _links(job)
     return {
         "spool": os.fspath(job.folder / "spool"),
         "limit": limit,

@@ -12,17 +12,21 @@ from collections import deque
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..core.model import Blob, Failure, Input, Kind, Result, Usage
 from ..core.ports import Failed, Finished, Job, Outcome, Reporter, Store
 from ..processes.spool import Frame
+from ..processes.threads import in_thread
 from . import source
+from .leaving import clean
 from .loop_body import Body, Ending, Order
 from .loop_output import Catching, Sink
 from .outputs import Collector
+from .words import words
 
 Live = MutableMapping[tuple[str, int], object]
+NO_LOOP: Final = "loop tasks need a notebook kernel's event loop: use the kernel worker here"
 
 
 class LoopWorker:
@@ -33,7 +37,7 @@ class LoopWorker:
     shell
         Gives the notebook's InteractiveShell; called for each task.
     loop
-        Gives the kernel's asyncio loop; called for each task.
+        Gives the kernel's asyncio loop, None where there is none; called for each task.
     live
         Takes the value of each finished task itself, by (uid, attempt), for those who ask in the same kernel.
     slots
@@ -41,7 +45,11 @@ class LoopWorker:
     """
 
     def __init__(
-        self, shell: Callable[[], Any], loop: Callable[[], asyncio.AbstractEventLoop], live: Live, slots: int = 64
+        self,
+        shell: Callable[[], Any],
+        loop: Callable[[], asyncio.AbstractEventLoop | None],
+        live: Live,
+        slots: int = 64,
     ) -> None:
         self.kind = Kind("loop", slots, pausable=False, cooperative=True)
         self._shell = shell
@@ -51,18 +59,21 @@ class LoopWorker:
 
     def check(self, brief: str) -> str:
         """What is wrong with a body, in one line; empty when nothing is."""
-        return source.check(brief)
+        return NO_LOOP if self._loop() is None else source.check(brief)
 
     async def run(self, job: Job) -> Outcome:
         """Run it to its end. Cancelled: it stops at its next await, and this comes back when it has."""
+        return clean(await self._outcome(job))
+
+    async def _outcome(self, job: Job) -> Outcome:
         relay = _Relay(job, asyncio.get_running_loop())
-        inputs = await asyncio.to_thread(_references, job.inputs, job.store) if job.inputs else {}
+        inputs = await in_thread(None, _references, job.inputs, job.store) if job.inputs else {}
         ending = await self._finish(job, relay, inputs)
         relay.flush()
         if ending.failure is None:
             self._live[job.spec.uid, job.attempt] = ending.value
         try:
-            result = await asyncio.to_thread(_result, ending, relay.collector, job.store)
+            result = await in_thread(None, _result, ending, relay.collector, job.store)
         except OSError as error:
             message = f"it ran, but its result could not be written ({error.strerror}): free some space"
             return Failed(Failure("exception", "OSError", message))
@@ -89,11 +100,13 @@ class LoopWorker:
 
         try:
             shell, loop = self._shell(), self._loop()
+            if loop is None:
+                return Ending(failure=Failure("start", "NoLoop", NO_LOOP))
             order = Order(job.name, job.spec.brief, job.spec.returns, inputs)
             body = Body(order, Sink(relay.put), relay.progress, end)
             body.begin(loop, shell, self._catching)
         except RuntimeError as error:  # the kernel's loop is closed
-            return Ending(failure=Failure("start", "RuntimeError", str(error)))
+            return Ending(failure=Failure("start", "RuntimeError", words(error)))
         return await _wait(ended, body, loop)
 
 

@@ -22,6 +22,7 @@ from ..core.model import Failure
 from ..progress import Sink as ProgressSink
 from ..progress import listening
 from .loop_output import Catching, Sink
+from .words import words
 
 TEXT = 1000  # characters of the value's repr that go along with it
 _FUTURES = reduce(or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
@@ -109,10 +110,8 @@ class Body:
     def _finish(self, task: asyncio.Task[Ending], catching: Catching) -> None:
         self._sink.close()
         catching.end()
-        if task.cancelled() or task.exception() is not None:  # cancelled before its first step
-            self._ended(Ending(failure=_failure(asyncio.CancelledError())))
-        else:
-            self._ended(task.result())
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()  # cancelled: before its first step
+        self._ended(task.result() if error is None else Ending(failure=_failure(error)))
 
     async def _run(self, shell: Any) -> Ending:
         """Let nothing through: SystemExit or KeyboardInterrupt out of a task would end the kernel's loop."""
@@ -127,7 +126,7 @@ class Body:
         except BaseException as error:
             ending = Ending(failure=_failure(error))
             if not (self._stopped and isinstance(error, asyncio.CancelledError)):
-                self._sink.error(type(error).__name__, str(error), _traceback(shell, error, self._file))
+                self._sink.error(type(error).__name__, words(error), _traceback(shell, error, self._file))
         ending.seconds = time.monotonic() - begun
         return ending
 
@@ -189,7 +188,7 @@ class Body:
             try:
                 ending.returned[name] = _pickled(namespace[name])
             except Exception as error:
-                raise TypeError(f"--return {name}: it can't be copied: {why_not(error)}") from error
+                ending.notes.append(f"--return {name}: it is in this kernel only: {why_not(error)}")
         if ending.value is None:
             return
         try:
@@ -226,7 +225,7 @@ def _pickled(value: object) -> bytes:
 
 
 def _failure(error: BaseException) -> Failure:
-    return Failure("exit" if isinstance(error, SystemExit) else "exception", type(error).__name__, str(error))
+    return Failure("exit" if isinstance(error, SystemExit) else "exception", type(error).__name__, words(error))
 
 
 def _traceback(shell: Any, error: BaseException, file: str) -> list[str]:

@@ -16,6 +16,7 @@ from types import CellType, FunctionType
 from typing import Any, Protocol
 
 from ..processes.spool import Frame
+from .words import words
 
 _sink: ContextVar[Sink | None] = ContextVar("jupyter_orchestra_loop_output", default=None)
 
@@ -176,6 +177,6 @@ def _clear(original: Callable[..., Any]) -> Callable[..., Any]:
 def _show_traceback(original: Callable[..., Any]) -> Callable[..., Any]:
     def show(kind: Any, value: Any, lines: Any) -> Any:
         sink = _current()
-        return original(kind, value, lines) if sink is None else sink.error(kind.__name__, str(value), list(lines))
+        return original(kind, value, lines) if sink is None else sink.error(kind.__name__, words(value), list(lines))
 
     return show

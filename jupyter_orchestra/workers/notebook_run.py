@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -91,9 +90,12 @@ def unknown_parameters(notebook: Any, parameters: dict[str, Any]) -> list[str]:
     """Those that no parameters cell defines."""
     if not parameters:
         return []
-    known: set[str] = set()
-    with contextlib.suppress(Exception):  # a language that papermill can't inspect
-        known = {parameter.name for parameter in _infer_parameters(notebook)}
+    kernel = _kernel_of(notebook)
+    try:
+        found = _infer_parameters(notebook, name=kernel.get("kernel_name"), language=kernel.get("language"))
+    except Exception:  # a language that papermill can't inspect: nothing is known, so nothing is said
+        return []
+    known = {parameter.name for parameter in found}
     return [name for name in parameters if name not in known]
 
 

@@ -213,7 +213,19 @@ class Collector:
         self._tailed = True
         skipped = frame.fields.get("skipped", 0)
         gap = f"\n… {words(skipped)} not shown …\n" if skipped else ""
-        return self._stream(str(frame.fields["stream"]), gap + frame.payload.decode("utf-8", "replace"))
+        end = None if self._clear_next else self._take_end()
+        live = self._stream(str(frame.fields["stream"]), gap + frame.payload.decode("utf-8", "replace"))
+        if end is not None:
+            self._add(end)
+        return live
+
+    def _take_end(self) -> _Shown | None:
+        """The value or error that stands last, which came after the text whose end comes now."""
+        last = self._entries[-1] if self._entries else None
+        if not isinstance(last, _Shown) or last.content["output_type"] not in ("execute_result", "error"):
+            return None
+        self._entries.pop()
+        return last
 
     def _tail_from(self, side: Path) -> None:
         """For a writer that was killed before it wrote the end of its text."""

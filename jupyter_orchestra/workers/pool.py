@@ -8,12 +8,17 @@ import shutil
 import time
 from itertools import count
 from pathlib import Path
+from typing import Final
 
 import zmq
 
 from ..core.ports import Launcher
 from .kernel_line import Line
-from .pool_kernel import PooledKernel, StartError, launch_of, passed_on, private_folder, write_connection
+from .passing import passed_on
+from .pool_kernel import PooledKernel, StartError, launch_of, private_folder, write_connection
+
+RESTED: Final = 5.0  # seconds of rest after which a kernel is asked whether it still works
+PATIENCE: Final = 2.0  # seconds in which it must answer
 
 
 class KernelPool:
@@ -55,7 +60,7 @@ class KernelPool:
         """
         while self._idle:
             kernel = self._idle.pop()
-            if kernel.alive:
+            if await self._works(kernel):
                 self._keep_warm()
                 return kernel
             self.retire(kernel)
@@ -66,6 +71,16 @@ class KernelPool:
             with contextlib.suppress(StartError, OSError):  # what it failed for may be over
                 return await self._await_start(spare)
         return await self._await_start(self._begin_start())
+
+    async def _works(self, kernel: PooledKernel) -> bool:
+        """Whether an idle kernel may have a task; one that was used just now is not asked."""
+        if not kernel.alive or time.monotonic() - kernel.idle_since < RESTED:
+            return kernel.alive
+        try:
+            return await kernel.answers(PATIENCE)
+        except asyncio.CancelledError:
+            self._idle.append(kernel)
+            raise
 
     async def _await_start(self, start: asyncio.Task[PooledKernel]) -> PooledKernel:
         self._starting.discard(start)  # it is ours

@@ -23,7 +23,6 @@ ROOT: Final = str(Path(__file__).resolve().parents[2])  # holds our package; no 
 SOCKET_PATH: Final = 100  # bytes that a socket's path may have, a little below every system's limit
 BOOT: Final = 60.0  # seconds in which a kernel must answer
 PORTS: Final = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
-NOT_PASSED_ON: Final = ("JPY_SESSION_NAME",)  # says which notebook a kernel belongs to; a worker belongs to none
 
 
 class StartError(Exception):
@@ -49,13 +48,17 @@ class PooledKernel:
 
     async def answer(self) -> None:
         """Come back when it is ready. Raises StartError when it never is."""
-        reply = self.line.send("kernel_info_request", {})
-        ends: set[asyncio.Future[Any]] = {reply, self.death}
-        await asyncio.wait(ends, timeout=BOOT, return_when=asyncio.FIRST_COMPLETED)
-        if reply.done():
+        if await self.answers(BOOT):
             return
         how = f"ended with {describe(self.death.result())}" if self.death.done() else f"did not answer in {BOOT:.0f} s"
         raise StartError(f"the background kernel {how}{self._last_words()}")
+
+    async def answers(self, seconds: float) -> bool:
+        """Whether it answers within so many seconds; one that is stopped or hangs does not."""
+        reply = self.line.send("kernel_info_request", {})
+        ends: set[asyncio.Future[Any]] = {reply, self.death}
+        await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return reply.done() and not reply.cancelled()
 
     async def end(self) -> None:
         """Kill it with everything that it started, and remove its folder."""
@@ -95,11 +98,6 @@ def write_connection(folder: Path) -> dict[str, Any]:
         options |= dict(zip(("curve_publickey", "curve_secretkey"), zmq.curve_keypair(), strict=True))
         options |= {"transport": "tcp", "ip": "127.0.0.1"}
     return dict(write_connection_file(str(folder / "c"), **options)[1])
-
-
-def passed_on() -> dict[str, str]:
-    """The environment of this process as its kernels get it."""
-    return {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
 
 
 def launch_of(folder: Path, environment: Mapping[str, str]) -> Launch:

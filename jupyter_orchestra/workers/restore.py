@@ -1,6 +1,6 @@
 """Owns the way of a snapshot back into variables, in the task's process; knows the stream's form and no task.
 
-It runs in the spawned kernel, so it imports the standard library only (the stream itself imports cloudpickle).
+It runs in the spawned kernel, so it imports little (the stream itself imports cloudpickle).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
+
+from .words import words
 
 GONE = "the captured variables are gone; dispatch again"
 
@@ -53,7 +55,7 @@ def restore(
     try:
         found = _Unpickler(io.BytesIO(stream), namespace, mapped).load()
     except Exception as error:
-        message = " ".join(str(error).split())
+        message = " ".join(words(error).split())
         raise RestoreError(f"a captured variable can't be made here ({type(error).__name__}: {message})") from error
     return dict(found)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 
@@ -14,7 +13,10 @@ from ..core.ports import Blocked, Failed, Finished, Job, Launch, Launcher, Outco
 from ..errors import NO_ROOM
 from ..processes.ladder import end_gently
 from ..processes.spool import Frame
+from ..processes.threads import in_thread
+from .leaving import clean
 from .outputs import Collector, follow
+from .passing import passed_on
 
 
 class Attempt:
@@ -50,15 +52,18 @@ class ProcessWorker:
 
     async def run(self, job: Job) -> Outcome:
         """Launch, follow, conclude. Cancelled: ends the tree in at most 6 s."""
+        return clean(await self._outcome(job))
+
+    async def _outcome(self, job: Job) -> Outcome:
         began = time.monotonic()
         attempt = self.attempt(job)
         try:
-            launch = await asyncio.to_thread(attempt.prepare)
+            launch = await in_thread(None, attempt.prepare)
             running = await self._launcher.start(launch)
         except OSError as error:
             return not_started(error)
         code = await self._followed(running, attempt)
-        outcome = await asyncio.to_thread(attempt.conclude, code)
+        outcome = await in_thread(None, attempt.conclude, code)
         return _timed(outcome, time.monotonic() - began)
 
     async def pause(self, job: Job) -> None:
@@ -105,9 +110,9 @@ def not_started(error: OSError) -> Blocked | Failed:
 
 
 def environment(job: Job, runtime: str) -> dict[str, str]:
-    """The person's own environment, and what tells a program which task it belongs to."""
-    mine = {"ORCHESTRA_TASK": job.spec.uid, "ORCHESTRA_TASK_NAME": job.name}
-    return {**os.environ, **mine, **({"ORCHESTRA_RUNTIME": runtime} if runtime else {})}
+    """The person's own environment but for what names the notebook, and what tells a program which task is its."""
+    mine = {"ORCHESTRA_TASK": job.name, "ORCHESTRA_TASK_UID": job.spec.uid}
+    return {**passed_on(), **mine, **({"ORCHESTRA_RUNTIME": runtime} if runtime else {})}
 
 
 def _timed(outcome: Outcome, seconds: float) -> Outcome:

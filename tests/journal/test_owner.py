@@ -190,3 +190,30 @@ def test_private_journals_that_nobody_comes_back_to_go_after_a_week(start: Start
     location.sweep(tmp_path / "base", now=time.time() + 8 * 86400)
     assert not orphan.folder.exists()
     assert mine.folder.exists()
+
+
+def test_what_a_dead_kernel_left_elsewhere_goes_with_its_private_journal(start: Start, tmp_path: Path) -> None:
+    orphan = start(None, kernel="gone")
+    orphan.append(e.TimePassed(1.0))
+    crash(orphan)
+    give(orphan.folder, pid=0)
+    elsewhere = tmp_path / "shared memory"
+    elsewhere.mkdir()
+    swept: list[Path] = []
+
+    def busy(folder: Path) -> None:
+        raise OSError("busy")
+
+    def also(folder: Path) -> None:
+        assert folder.exists()
+        swept.append(folder)
+        elsewhere.rmdir()
+
+    location.sweep(tmp_path / "base", now=time.time() + 8 * 86400, also=busy)
+    assert orphan.folder.exists()
+    for path in [orphan.folder / "journal.db", orphan.folder]:
+        os.utime(path, (0, 0))
+    settle(start(None, kernel="mine", also=also))
+    assert swept == [orphan.folder]
+    assert not orphan.folder.exists()
+    assert not elsewhere.exists()

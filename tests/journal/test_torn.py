@@ -16,7 +16,6 @@ from jupyter_orchestra.core.model import Blob, Result
 from jupyter_orchestra.journal import Journal, recovery, schema
 from jupyter_orchestra.journal.location import Place
 from jupyter_orchestra.journal.opening import Opening
-from jupyter_orchestra.journal.writer import Recorded
 
 from .conftest import crash, settle
 
@@ -48,13 +47,17 @@ def spoil(data: bytes, chance: random.Random) -> bytes:
     return data[:where] + bytes(length) + data[where + length :]
 
 
-def test_500_spoiled_files_recover_to_a_committed_prefix(room: Path, start: Start) -> None:
+@pytest.mark.parametrize("index", [True, False], ids=["killed", "no index"])
+@pytest.mark.parametrize("way", ["TRUNCATE", "PASSIVE"])
+def test_500_spoiled_files_recover_to_a_committed_prefix(room: Path, start: Start, way: str, index: bool) -> None:
     journal = start()
-    first = fill(journal, 60)
-    journal._writer.call(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
-    written = first + fill(journal, 60)
+    journal._writer.call(lambda connection: connection.execute("PRAGMA wal_autocheckpoint=0").fetchall())
+    written = fill(journal, 60)
+    journal._writer.call(lambda connection: connection.execute(f"PRAGMA wal_checkpoint({way})").fetchall())
+    written += fill(journal, 60)
     path = journal.folder / recovery.NAME
-    files = {tail: path.with_name(path.name + tail).read_bytes() for tail in ("", "-wal")}
+    tails = ("", "-wal", "-shm") if index else ("", "-wal")
+    files = {tail: path.with_name(path.name + tail).read_bytes() for tail in tails}
     crash(journal)
     chance, seen, kept = random.Random(1), Counter[str](), 0
     for number in range(CASES):
@@ -68,6 +71,9 @@ def test_500_spoiled_files_recover_to_a_committed_prefix(room: Path, start: Star
         assert opening.found is not None
         read = [record[3] for record in opening.found.records]
         assert read == written[: len(read)]
+        assert len(opening.notices) <= 1
+        cut = which == "-wal" and not index  # without an index, a log that was cut short looks as if a kill had done so
+        assert read == written or opening.notices or cut
         again = recovery.inspect(folder / recovery.NAME)
         assert (again.records, again.problem) == (opening.found.records, "")
         kept += len(read)
@@ -75,8 +81,8 @@ def test_500_spoiled_files_recover_to_a_committed_prefix(room: Path, start: Star
         shutil.rmtree(folder)
     assert seen["set aside"] > 50
     assert seen["whole"] > 50
-    assert seen["shorter"] > 50
-    assert kept > CASES * len(written) * 0.4
+    assert (seen["shorter"] > 0) == (not index)
+    assert kept > CASES * len(written) * 0.3
 
 
 def test_a_flipped_event_is_found_and_said(start: Start) -> None:
@@ -129,17 +135,6 @@ def test_where_nothing_can_be_read_a_new_journal_begins(start: Start, garbage: b
     assert journal.epoch == epoch + 1
     journal.append(e.TimePassed(1.0))
     settle(journal)
-
-
-def test_an_event_that_cant_be_decoded_is_set_aside_with_what_follows(start: Start) -> None:
-    journal = start()
-    fill(journal, 3)
-    journal._writer.add(Recorded(1.0, "Unheard", b'{"type":"Unheard","at":1.0}'))
-    journal.append(e.TimePassed(9.0))
-    journal.close()
-    journal = start()
-    assert len(list(journal.events())) == 3
-    assert "can't be decoded" in journal.notices[0]
 
 
 @pytest.mark.parametrize("version", [0, 3, 1 << 20])

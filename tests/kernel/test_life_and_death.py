@@ -319,3 +319,18 @@ def test_a_project_file_that_cannot_be_right_is_one_line_and_the_rest_works(
     assert said in kernel.load_text
     assert kernel.load_text.count("\n") == 1
     assert "done" in kernel.run("%%dispatch fine -w shell -b\ntrue").shown
+
+
+def activity(kernel: LiveKernel) -> list[str]:
+    """The types of the requests that the server's culler would see behind what we send without a cell."""
+    kernel.run("import jupyter_orchestra.app as app; app._app.runtime().on_loop(app._app._pulse).result()")
+    kernel.run("pass")
+    return [header["msg_type"] for header in kernel.strangers if header.get("msg_id") == "jo-activity"]
+
+
+def test_while_a_task_runs_the_kernel_counts_as_active(start_kernel: Callable[..., LiveKernel]) -> None:
+    kernel = start_kernel()
+    assert activity(kernel) == []
+    kernel.run("jo.dispatch('import time; time.sleep(60)', 'long')")
+    kernel.until_state("long", "running")
+    assert activity(kernel) == ["execute_request"]

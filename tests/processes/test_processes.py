@@ -102,6 +102,20 @@ def test_invalid_text_is_replaced_and_split_characters_stay_whole(tmp_path: Path
     launched(tmp_path, r"printf '\xff|\xc3'; sleep 0.1; printf '\xa9|\xe2\x82'", check)
 
 
+def test_it_is_ended_also_where_no_thread_can_be_had_any_more(tmp_path: Path) -> None:
+    async def check(running: LocalRunning) -> None:
+        mark = mark_of(running)
+        await until(lambda: len(members(mark)) == ESCAPED)
+        running._launcher._threads.shutdown()
+        running._launcher._signals.shutdown()
+        running.signal(signal.SIGSTOP)
+        running.signal(signal.SIGCONT)
+        await running.end()
+        assert not members(mark)
+
+    launched(tmp_path, ESCAPES, check)
+
+
 def test_a_command_that_is_not_there_says_so(tmp_path: Path) -> None:
     async def check() -> None:
         launcher = LocalLauncher()

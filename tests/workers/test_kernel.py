@@ -66,6 +66,28 @@ def test_returned_variables_come_back() -> None:
     go(test())
 
 
+def test_the_value_stands_after_all_of_a_very_large_output() -> None:
+    async def test() -> None:
+        async with kernels() as k:
+            outputs = k.outputs(await k.finish("print('x' * 3_000_000)\nprint('end')\n42"))
+            assert [output["output_type"] for output in outputs][-2:] == ["stream", "execute_result"]
+            assert outputs[-2]["text"].endswith("end\n")
+
+    go(test())
+
+
+def test_every_text_of_its_failure_can_be_encoded() -> None:
+    async def test() -> None:
+        async with kernels() as k:
+            outcome = await k.fail("raise ValueError('a\\ud800b')")
+            assert outcome.failure.message == "a\ufffdb"
+            thread = "Thread(target=Event().wait, name='t\\ud800', daemon=True)"
+            result = await k.finish(f"from threading import Event, Thread\n{thread}.start()")
+            assert result.notes[0].startswith("thread t\ufffd that it left running")
+
+    go(test())
+
+
 def test_a_missing_or_uncopyable_return_fails_the_task() -> None:
     async def test() -> None:
         async with kernels() as k:
@@ -312,7 +334,7 @@ import os, signal, sys, warnings, logging
 (sorted(n for n in globals() if n in ("x", "random")), "LEFT" in os.environ, "HOME" in os.environ, os.getcwd(),
  "/left" in sys.path, "left" in sys.argv, signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, logging.root.level,
  logging.root.handlers, any(f[0] == "error" and f[2] is Warning for f in warnings.filters),
- os.environ["ORCHESTRA_TASK"], os.environ["ORCHESTRA_TASK_NAME"], __name__)
+ os.environ["ORCHESTRA_TASK_UID"], os.environ["ORCHESTRA_TASK"], __name__)
 """
 
     async def test() -> None:

@@ -15,6 +15,7 @@ from queue import Empty
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from jupyter_orchestra.core.model import Blob, Input, Process, Spec, State
@@ -192,6 +193,57 @@ def test_a_variable_that_is_not_there_fails_the_task(kernel: Kernel) -> None:
     outcome = kernel.run("x = 1", returns=("y",))
     assert isinstance(outcome, Failed)
     assert outcome.failure.line() == "NameError: --return y: the task has made no variable 'y'"
+
+
+def test_a_variable_that_can_not_be_copied_is_a_note(kernel: Kernel) -> None:
+    result = done(kernel.run("import threading\nq, n = threading.Lock(), 2", returns=("q", "n")))
+    assert list(result.returned) == ["n"]
+    (note,) = result.notes
+    assert note.startswith("--return q: it is in this kernel only: ")
+    assert "_thread.lock" in note
+
+
+@pytest.mark.parametrize("stop", ["ValueError", "SystemExit", "KeyboardInterrupt"])
+def test_an_error_that_can_not_say_what_it_is_keeps_its_name(kernel: Kernel, stop: str) -> None:
+    code = f"""
+        class Mute(Exception):
+            def __str__(self):
+                raise {stop}
+        raise Mute
+    """
+    outcome = kernel.run(code)
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.line() == f"Mute: (its message failed with {stop})"
+    assert outputs(outcome)[-1]["ename"] == "Mute"
+    assert value(kernel.run("1")) == 1
+
+
+def test_every_text_that_leaves_it_can_be_encoded(kernel: Kernel) -> None:
+    class Odd:
+        def __repr__(self) -> str:
+            return "o\ud800dd"
+
+        def __reduce__(self) -> str:
+            raise TypeError("n\udfffo")
+
+    kernel.shell.user_ns["odd"] = Odd()
+    result = done(kernel.run("odd", returns=("odd",)))
+    assert result.text == "o\ufffddd"
+    assert [note.rpartition(" ")[2] for note in result.notes] == ["n\ufffdo", "n\ufffdo"]
+    assert msgspec.json.encode(result)
+    failed = kernel.run("raise ValueError('a\\ud800b\\0')")
+    assert isinstance(failed, Failed)
+    assert failed.failure.message == "a\ufffdb\ufffd"
+    assert msgspec.json.encode(failed)
+
+
+def test_without_a_loop_it_says_what_to_use(kernel: Kernel) -> None:
+    worker = LoopWorker(lambda: kernel.shell, lambda: None, {})
+    line = "loop tasks need a notebook kernel's event loop: use the kernel worker here"
+    assert worker.check("1") == line
+    outcome = asyncio.run(worker.run(kernel.job("1")))
+    assert isinstance(outcome, Failed)
+    assert (outcome.failure.kind, outcome.failure.message) == ("start", line)
 
 
 def test_results_of_earlier_tasks_leave_the_notebooks_own_alone(kernel: Kernel) -> None:
@@ -424,6 +476,9 @@ worker = LoopWorker(lambda: get_ipython(), lambda: kernel.io_loop.asyncio_loop, 
 def dispatch(code):
     job = Job(Spec("u", "t", "loop", code), "t", 1, Path(mkdtemp()), {}, Store(), Reporter())
     return asyncio.run_coroutine_threadsafe(worker.run(job), runtime)
+async def end(future):
+    while not future.done():
+        await asyncio.sleep(0.002)
 def shown(future):
     return json.loads(future.result(10).result.outputs.data)
 """
@@ -510,7 +565,7 @@ def test_in_a_real_kernel_nothing_stays(client: Any) -> None:
     shadows = "import sys\n[sys.stdout.write, get_ipython().display_pub.publish, get_ipython()._showtraceback]"
     before = texts(execute(client, shadows))
     execute(client, "task = dispatch('print(1)')")
-    execute(client, "task.result(10)")
+    execute(client, "await end(task)")
     assert texts(execute(client, shadows)) == before
     assert "loop_output" not in before
     assert "hello" in texts(execute(client, "print('hello')"))
@@ -552,7 +607,7 @@ def test_in_a_real_kernel_a_task_that_ends_within_a_cell_leaves_nothing(client: 
 def test_in_a_real_kernel_a_traceback_begins_at_the_body(client: Any) -> None:
     execute(client, SETUP)
     execute(client, "task = dispatch('def f(x):\\n    return 1 / x\\nawait asyncio.sleep(0)\\nf(0)')")
-    shown = json.loads(texts(execute(client, "print(json.dumps(shown(task)))")))
+    shown = json.loads(texts(execute(client, "await end(task)\nprint(json.dumps(shown(task)))")))
     trace = "\n".join(shown[0]["traceback"])
     assert "ZeroDivisionError" in trace
     assert "<task t>" in trace
@@ -566,4 +621,4 @@ def test_in_a_real_kernel_a_busy_cell_holds_it_up_and_no_more(client: Any) -> No
         "import time\ntask = dispatch('moment = time.monotonic()\\nmoment')\ntime.sleep(0.1)\nprint(task.done())",
     )
     assert texts(found) == "False\n"
-    assert "execute_result" in texts(execute(client, "print(shown(task))"))
+    assert "execute_result" in texts(execute(client, "await end(task)\nprint(shown(task))"))

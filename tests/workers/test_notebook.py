@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import nbformat
 import pytest
 from worker_doubles import FolderStore, Remembering, make_job
@@ -73,6 +74,34 @@ def test_a_notebook_runs_with_its_parameters_in_its_folder(tmp_path: Path) -> No
     assert (1.0, "cell 5 of 5") in cast(Remembering, job.reporter).told
 
 
+def test_a_notebook_that_names_no_kernel_runs_in_python(tmp_path: Path) -> None:
+    path = write(tmp_path / "note.ipynb", "a + 1", parameters="a = 1")
+    notebook = nbformat.read(path, as_version=4)
+    del notebook.metadata["kernelspec"]
+    nbformat.write(notebook, path)
+    job = make_job(tmp_path, "note.ipynb\na = 41\nother = 1", "notebook")
+    outcome = run(job)
+    assert isinstance(outcome, Finished), outcome
+    assert cast(FolderStore, job.store).outputs(outcome.result)[0]["data"]["text/plain"] == "42"
+    assert outcome.result.notes == ("no parameters cell defines other",)
+
+
+def test_its_kernel_is_not_told_which_notebook_ours_belongs_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", "/somewhere/mine.ipynb")
+    write(tmp_path / "note.ipynb", "import os; os.environ.get('JPY_SESSION_NAME', 'none')")
+    job = make_job(tmp_path, "note.ipynb", "notebook")
+    outcome = run(job)
+    assert isinstance(outcome, Finished), outcome
+    assert cast(FolderStore, job.store).outputs(outcome.result)[0]["data"]["text/plain"] == "'none'"
+
+
+def test_a_message_that_is_no_text_can_be_encoded(tmp_path: Path) -> None:
+    write(tmp_path / "note.ipynb", "raise ValueError('a\\ud800b')")
+    outcome = run(make_job(tmp_path, "note.ipynb", "notebook"))
+    assert isinstance(outcome, Failed)
+    assert msgspec.json.encode(outcome.failure)
+
+
 def test_a_cell_that_fails_is_named_and_the_notebook_kept(tmp_path: Path) -> None:
     write(tmp_path / "note.ipynb", "1", "raise ValueError('no \\n way')", "2")
     job = make_job(tmp_path, "note.ipynb", "notebook")
@@ -112,7 +141,7 @@ def test_a_notebook_that_went_away_fails_the_start(tmp_path: Path) -> None:
 def test_cancel_ends_papermill_and_its_kernel(tmp_path: Path) -> None:
     write(tmp_path / "note.ipynb", "open('up', 'w').close(); import time\nwhile True: time.sleep(1)")
     job = make_job(tmp_path, "note.ipynb", "notebook")
-    mark = f"ORCHESTRA_TASK={job.spec.uid}"
+    mark = f"ORCHESTRA_TASK_UID={job.spec.uid}"
     seen: list[float] = []
 
     def ready() -> bool:

@@ -107,6 +107,24 @@ def test_an_execute_result_keeps_its_kind(collector: Collector) -> None:
     assert collector.outputs == [content]
 
 
+@pytest.mark.parametrize("kind", ["execute_result", "error"])
+def test_the_end_of_a_large_text_stands_before_the_value(collector: Collector, kind: str) -> None:
+    collector.feed(stream("begin\n"))
+    collector.feed(display({"text/plain": "figure"}))
+    content = {"output_type": kind, "data": {"text/plain": "1"}, "metadata": {}, "ename": "E", "evalue": "v"}
+    collector.feed(Frame("error" if kind == "error" else "display", {}, json.dumps(content).encode()))
+    for name in ("stdout", "stderr"):
+        collector.feed(Frame("tail", {"stream": name, "skipped": 0}, f"end of {name}\n".encode()))
+    assert [output["output_type"] for output in collector.outputs] == [
+        "stream",
+        "display_data",
+        "stream",
+        "stream",
+        kind,
+    ]
+    assert collector.text("stdout") == "begin\nend of stdout\n"
+
+
 def test_an_update_replaces_every_display_of_its_id(collector: Collector) -> None:
     collector.feed(display({"text/plain": "1"}, id="x"))
     collector.feed(display({"text/plain": "other"}))

@@ -18,7 +18,7 @@ from test_kernel import go
 from jupyter_orchestra.processes.launcher import LocalLauncher
 from jupyter_orchestra.workers import pool as pools
 from jupyter_orchestra.workers.pool import KernelPool
-from jupyter_orchestra.workers.pool_kernel import StartError, write_connection
+from jupyter_orchestra.workers.pool_kernel import PooledKernel, StartError, write_connection
 
 
 def test_nothing_starts_before_the_first_need_and_nothing_is_left() -> None:
@@ -59,6 +59,64 @@ def test_a_kernel_that_dies_idle_is_replaced() -> None:
             await until(lambda: not alive(pid))
             assert await k.value("2") == 2
             assert k.told.processes[-1].pid != pid
+
+    go(test())
+
+
+def test_a_kernel_that_no_longer_answers_after_a_rest_is_replaced() -> None:
+    async def test() -> None:
+        async with kernels() as k:
+            await k.value("1")
+            (kernel,) = k.pool._idle
+            pid = kernel.running.process.pid
+            kernel.idle_since -= pools.RESTED
+            os.kill(pid, signal.SIGSTOP)
+            assert await k.value("2") == 2
+            assert k.told.processes[-1].pid != pid
+            await until(lambda: not alive(pid))
+
+    go(test())
+
+
+def test_a_kernel_that_still_answers_after_a_rest_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    answers = PooledKernel.answers
+
+    async def remembered(kernel: PooledKernel, seconds: float) -> bool:
+        asked.append(seconds)
+        return await answers(kernel, seconds)
+
+    monkeypatch.setattr(PooledKernel, "answers", remembered)
+
+    async def test() -> None:
+        async with kernels() as k:
+            await k.value("1")
+            pid = k.told.processes[0].pid
+            asked.clear()
+            await k.value("2")
+            assert asked == []  # it was used just before
+            k.pool._idle[0].idle_since -= pools.RESTED
+            assert await k.value("3") == 3
+            assert asked == [pools.PATIENCE]
+            assert k.told.processes[0].pid == pid
+
+    go(test())
+
+
+def test_a_kernel_that_is_asked_when_the_task_is_cancelled_stays_idle() -> None:
+    async def test() -> None:
+        async with kernels() as k:
+            await k.value("1")
+            (kernel,) = k.pool._idle
+            kernel.idle_since -= pools.RESTED
+            os.kill(kernel.running.process.pid, signal.SIGSTOP)
+            take = asyncio.create_task(k.pool.take())
+            await until(lambda: not k.pool._idle, 5)
+            take.cancel()
+            await asyncio.wait({take})
+            assert k.pool._idle == [kernel]
+            os.kill(kernel.running.process.pid, signal.SIGCONT)
+            assert await k.value("2") == 2
 
     go(test())
 

@@ -2,6 +2,7 @@ import asyncio
 import os
 import pickle
 import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -57,7 +58,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 def test_a_script_that_succeeds(tmp_path: Path) -> None:
-    job = make_job(tmp_path, "echo out; echo err >&2; pwd; echo $ORCHESTRA_TASK $ORCHESTRA_TASK_NAME", "shell")
+    job = make_job(tmp_path, "echo out; echo err >&2; pwd; echo $ORCHESTRA_TASK_UID $ORCHESTRA_TASK", "shell")
     outcome, value, store = finished(job)
     assert (value, value.stdout, value.stderr) == (0, f"out\n{tmp_path}\nuid-{tmp_path.name} fit\n", "err\n")
     assert {output["name"] for output in store.outputs(outcome.result)} == {"stdout", "stderr"}
@@ -71,6 +72,57 @@ def test_a_script_that_succeeds(tmp_path: Path) -> None:
 def test_a_script_sees_the_persons_environment_as_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINE", "yes")
     assert finished(make_job(tmp_path, "echo $MINE $ORCHESTRA_RUNTIME", "shell"))[1].stdout == "yes here\n"
+
+
+def test_a_script_is_not_told_which_notebook_its_kernel_belongs_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", "/somewhere/mine.ipynb")
+    assert finished(make_job(tmp_path, "echo ${JPY_SESSION_NAME-none}", "shell"))[1].stdout == "none\n"
+
+
+ENDING = """
+import asyncio, atexit, sys, threading
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from worker_doubles import make_job
+from jupyter_orchestra.processes.launcher import LocalLauncher
+from jupyter_orchestra.workers.shell import ShellWorker
+
+job = make_job(Path(sys.argv[2]), "trap 'echo no' INT; echo up; while true; do sleep 1000; done", "shell")
+ready, stopped = threading.Event(), asyncio.Event()
+
+async def main():
+    global loop
+    loop, launcher = asyncio.get_running_loop(), LocalLauncher()
+    task = asyncio.create_task(ShellWorker(launcher).run(job))
+    while not job.reporter.outputs:
+        await asyncio.sleep(0.01)
+    ready.set()
+    await stopped.wait()
+    if sys.argv[3] == "cancel":
+        task.cancel()
+        await asyncio.wait({task})
+    await launcher.close()
+
+def stop():
+    loop.call_soon_threadsafe(stopped.set)
+    thread.join(20)
+
+thread = threading.Thread(target=lambda: asyncio.run(main()), daemon=True)
+atexit.register(stop)
+thread.start()
+assert ready.wait(20)
+"""
+
+
+@pytest.mark.parametrize("how", ["cancel", "close"])
+def test_an_interpreter_that_ends_leaves_nothing_and_complains_of_nothing(tmp_path: Path, how: str) -> None:
+    here = os.fspath(Path(__file__).parent)
+    command = [sys.executable, "-c", ENDING, here, os.fspath(tmp_path), how]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not members(f"ORCHESTRA_TASK_UID=uid-{tmp_path.name}")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +191,7 @@ def test_check(brief: str, wrong: str) -> None:
 
 def test_cancel_leaves_nothing_and_lets_the_cancellation_through(tmp_path: Path) -> None:
     job = make_job(tmp_path, "(setsid sleep 1000 &); echo ready; sleep 1000; :", "shell")
-    mark = f"ORCHESTRA_TASK={job.spec.uid}"
+    mark = f"ORCHESTRA_TASK_UID={job.spec.uid}"
 
     async def cancel(worker: ShellWorker, task: asyncio.Task[Outcome]) -> None:
         await until(lambda: reporter(job).outputs and len(members(mark)) >= 4)
@@ -156,7 +208,7 @@ def test_cancel_leaves_nothing_and_lets_the_cancellation_through(tmp_path: Path)
 
 def test_pause_and_resume(tmp_path: Path) -> None:
     job = make_job(tmp_path, "i=0; while [ ! -e stop ]; do echo $((i++)) >> count; sleep 0.01; done", "shell")
-    count, mark = tmp_path / "count", f"ORCHESTRA_TASK={job.spec.uid}"
+    count, mark = tmp_path / "count", f"ORCHESTRA_TASK_UID={job.spec.uid}"
 
     def stopped() -> bool:
         pids = members(mark) - {reporter(job).processes[0].pid}
