@@ -112,7 +112,7 @@ MUTANTS = (
     ),
     Mutant(
         "a cooperative task is called cancelled before it has stopped",
-        "        if runs and self._kind(task).cooperative:\n",
+        "        if runs and cooperative:\n",
         "        if False:\n",
     ),
     Mutant(
@@ -127,8 +127,8 @@ MUTANTS = (
     ),
     Mutant(
         "a refused batch has been begun",
-        "        names = naming.choose_names(event.tasks, self.find)\n",
-        "        names = naming.choose_names(event.tasks, self.find)\n        state.dispatched += 1\n",
+        "        names, stems = naming.choose_names(event.tasks, self.find, state.stems)\n",
+        "        names, stems = naming.choose_names(event.tasks, self.find, state.stems)\n        state.dispatched += 1\n",
     ),
     Mutant(
         "a lost task is silently run again",

@@ -184,3 +184,16 @@ def test_a_restored_machine_knows_when_time_runs_out() -> None:
     play.machine = restored(play.machine)
     play.wait(6.0)
     assert play.state("a") is S.FAILED
+
+
+def test_no_two_ends_of_a_task_bear_the_same_number() -> None:
+    play = Play()
+    play.dispatch("a")
+    play.dispatch("b", after=("a",))
+    play.fail("a")
+    first = play.all(e.Deliver)
+    play.retry("a")
+    play.fail("a")
+    second = play.all(e.Deliver)
+    assert first == [e.Deliver("uid-a", 1), e.Deliver("uid-b", 0)]
+    assert second == [e.Deliver("uid-a", 2), e.Deliver("uid-b", 1)]
