@@ -128,7 +128,8 @@ MUTANTS = (
     Mutant(
         "a refused batch has been begun",
         "        names, stems = naming.choose_names(event.tasks, self.find, state.stems)\n",
-        "        names, stems = naming.choose_names(event.tasks, self.find, state.stems)\n        state.dispatched += 1\n",
+        "        names, stems = naming.choose_names(event.tasks, self.find, state.stems)\n"
+        "        state.dispatched += 1\n",
     ),
     Mutant(
         "a lost task is silently run again",
