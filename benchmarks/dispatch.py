@@ -23,6 +23,7 @@ class Contender:
     cell: str
     settle: str
     does: str = ""  # what one gets for it
+    why: str = ""  # why we may take longer
 
 
 OURS = Contender("`%%dispatch`", (LOADED,), "%%dispatch\n1+1", "jo.gather()")
@@ -33,6 +34,8 @@ JOBS = Contender(
     "job = jobs.new('1+1')",
     "job.join()",
     "a thread of the same process, which shares its GIL",
+    "it starts a thread and does nothing else, so that its cell hardly differs from an empty one; a dispatch compiles "
+    "the body, finds and copies variables, waits for the machine's answer and shows a card",
 )
 SCRIPT = Contender(
     "IPython `%%script --bg`", (), "%%script --bg bash\necho $((1+1))", "pass", "a bash process, output dropped"
@@ -68,6 +71,7 @@ def run(bench: Bench) -> list[Row]:
                     how=how,
                     peer=f"{rival.name}: {rival.does}",
                     peer_value=figure(taken[rival.name]),
+                    why=rival.why,
                 )
             )
         if not rivals:

@@ -19,6 +19,8 @@ class Row:
         The largest value that is good enough, in the same unit.
     times
         The factor of the peer's value that must be kept: at most so much, or at least where `more` is better.
+    why
+        What keeps the figure from its bound, should it miss it.
     """
 
     figure: str
@@ -30,6 +32,7 @@ class Row:
     more: bool = False
     peer: str = ""
     peer_value: float | None = None
+    why: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -51,6 +54,11 @@ class Row:
         if self.times is not None and self.ratio is not None:
             found.append(1 - self.ratio / self.times if self.more else self.ratio / self.times - 1)
         return max(found, default=None)
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether a bound is missed."""
+        return self.excess is not None and self.excess > 0
 
     @property
     def verdict(self) -> str:
@@ -81,7 +89,11 @@ def markdown(rows: Iterable[Row]) -> str:
     notes = list(dict.fromkeys(row.how for row in rows))
     lines = [HEADS, tuple("---" for _ in HEADS), *(row.cells(notes.index(row.how) + 1) for row in rows)]
     table = ["| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines]
-    return "\n".join([*table, "", *(f"{number}. {note}" for number, note in enumerate(notes, 1))])
+    reasons = dict.fromkeys(
+        f"- {row.figure}, beside {row.peer}: {row.why}" for row in rows if row.is_missed and row.why
+    )
+    missed = ["", "Why a bound is missed:", "", *reasons] if reasons else []
+    return "\n".join([*table, "", *(f"{number}. {note}" for number, note in enumerate(notes, 1)), *missed])
 
 
 def p50(values: Sequence[float]) -> float:
