@@ -29,7 +29,8 @@ from .notebook.context import CellContext
 from .notebook.magics import OrchestraMagics
 from .notebook.publisher import Publisher
 from .notebook.sink import NotebookSink
-from .runtime import Runtime, RuntimeThread, declare, replay
+from .runtime import Runtime, declare
+from .thread import RuntimeThread, replay
 
 if TYPE_CHECKING:
     from .core.ports import Worker

@@ -6,24 +6,23 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-import os
-import shutil
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
+from .attempt import Attempt, Reporter, after, emptied, outcome_of
 from .board import Board
 from .core import events as e
-from .core.machine import Machine, MachineState
-from .core.model import Capture, Failure, Kind, Process, Result, State
+from .core.machine import Machine
+from .core.model import Capture, Failure, Kind, Result, State
 from .core.ports import Blocked, Failed, Finished, Job, Journal, Outcome, Worker
 from .core.views import TaskView, view
 from .errors import NO_ROOM
@@ -36,7 +35,6 @@ YIELD = 1e-5  # seconds: an answered cell gets the interpreter lock, so that its
 PROMPT = 0.004  # seconds by which a task starts later that a cell with a card dispatched: its prompt comes first
 THREADS = 8  # for what would block the loop: disks, mostly
 DISK_EVERY = 2.0  # seconds between two looks at the disk while something runs
-PROGRESS_EVERY = 0.25  # seconds between two journaled reports of progress of one attempt
 
 
 class Sink(Protocol):
@@ -103,7 +101,7 @@ class Runtime:
         self._inbox: deque[e.Event] = deque()
         self._awake = False
         self._answers: dict[str, Future[e.Answer]] = {}
-        self._attempts: dict[tuple[str, int], _Attempt] = {}
+        self._attempts: dict[tuple[str, int], Attempt] = {}
         self._controls: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -349,7 +347,7 @@ class Runtime:
     def _start(self, uid: str, attempt: int, delay: float) -> None:
         assert self._loop is not None
         task = self.machine.tasks[uid]
-        reporter = _Reporter(self, uid, attempt)
+        reporter = Reporter(uid, attempt, self._report, self.now, self._show_output)
         store = PatientStore(self.journal, partial(self._say, reporter), threading.current_thread())
         job = Job(
             spec=msgspec.structs.replace(task.spec, capture=task.capture),
@@ -363,10 +361,19 @@ class Runtime:
         seen = task.spec.anchor is not None and bool(task.spec.anchor.display)
         begun = asyncio.Event()
         work = self._loop.create_task(self._work(job, delay if seen else 0.0, begun), name=f"{task.name}#{attempt}")
-        self._attempts[uid, attempt] = _Attempt(work, job, store, begun)
+        self._attempts[uid, attempt] = Attempt(work, job, store, begun)
         work.add_done_callback(partial(self._ended, uid, attempt))
 
-    def _say(self, reporter: _Reporter, line: str) -> None:
+    def _report(self, event: e.Reported) -> None:
+        """What an attempt says while it runs."""
+        if (event.uid, event.attempt) in self._attempts:
+            self.post(event)
+
+    def _show_output(self, uid: str, attempt: int, output: dict[str, object]) -> None:
+        if self.sink is not None:
+            self.sink.output(uid, attempt, output)
+
+    def _say(self, reporter: Reporter, line: str) -> None:
         """A line of progress from another thread."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(reporter.progress, None, line)
@@ -382,7 +389,7 @@ class Runtime:
         try:
             return Blocked(reason) if (reason := no_room(job.folder)) else await self._carry_out(job)
         finally:
-            if _emptied(job.folder):
+            if emptied(job.folder):
                 self._folders.append(job.folder)
 
     async def _carry_out(self, job: Job) -> Outcome:
@@ -395,7 +402,7 @@ class Runtime:
         """An attempt is over: one fact says how, whatever the worker did."""
         del self._attempts[uid, attempt]
         now = self.now()
-        outcome = None if work.cancelled() else _outcome_of(work)
+        outcome = None if work.cancelled() else outcome_of(work)
         if self._closing and not isinstance(outcome, Finished):
             return  # the kernel cut it off: the next one finds it lost, and asks
         match outcome:
@@ -427,7 +434,7 @@ class Runtime:
             case e.SteerTask():
                 act = worker.steer(job, wish.text)
         name = f"{type(wish).__name__} {job.name}#{job.attempt}"
-        control = self._loop.create_task(_after(running.begun, act), name=name)
+        control = self._loop.create_task(after(running.begun, act), name=name)
         self._controls.add(control)
         control.add_done_callback(self._controlled)
 
@@ -459,134 +466,6 @@ class Runtime:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         self.board.close("the orchestra has ended")
-
-
-class _Attempt(NamedTuple):
-    """What runs."""
-
-    work: asyncio.Task[Outcome]
-    job: Job
-    store: PatientStore
-    begun: asyncio.Event  # set when its worker has it
-
-
-class _Reporter:
-    """What one attempt says, turned into facts; progress at most four times a second."""
-
-    def __init__(self, runtime: Runtime, uid: str, attempt: int) -> None:
-        self._runtime, self._uid, self._attempt = runtime, uid, attempt
-        self._said = 0.0
-        self._pending: tuple[float | None, str] | None = None
-
-    def started(self, process: Process) -> None:
-        self._runtime.post(e.WorkerStarted(self._runtime.now(), self._uid, self._attempt, process))
-
-    def progress(self, fraction: float | None, line: str = "") -> None:
-        runtime = self._runtime
-        assert runtime._loop is not None
-        if self._pending is not None:
-            before = self._pending
-            self._pending = (before[0] if fraction is None else fraction), line or before[1]
-            return
-        self._pending = fraction, line
-        wait = self._said + PROGRESS_EVERY - runtime._loop.time()
-        if wait <= 0:
-            self._say()
-        else:
-            runtime._loop.call_later(wait, self._say)
-
-    def _say(self) -> None:
-        runtime = self._runtime
-        if self._pending is None or runtime._loop is None:
-            return
-        fraction, line = self._pending
-        self._pending, self._said = None, runtime._loop.time()
-        if (self._uid, self._attempt) in runtime._attempts:
-            runtime.post(e.TaskProgressed(runtime.now(), self._uid, self._attempt, fraction, line))
-
-    def output(self, output: dict[str, object]) -> None:
-        if self._runtime.sink is not None:
-            self._runtime.sink.output(self._uid, self._attempt, output)
-
-
-def _outcome_of(work: asyncio.Task[Outcome]) -> Outcome:
-    """What an attempt came to; an exception of the worker itself is a failed task."""
-    error = work.exception()
-    if error is None:
-        outcome: object = work.result()
-        if isinstance(outcome, Finished | Failed | Blocked):
-            return outcome
-        error = TypeError(f"the worker returned {type(outcome).__name__}, which is no outcome")
-    log.error("the worker itself failed", exc_info=error)
-    return Failed(Failure("exception", type(error).__name__, str(error) or "the worker itself failed"), Result())
-
-
-async def _after(begun: asyncio.Event, act: Coroutine[object, object, None]) -> None:
-    await begun.wait()
-    await act
-
-
-def _emptied(folder: Path) -> bool:
-    """Whether an attempt's folder could be emptied, for the next attempt; what else is in the way goes whole."""
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                os.unlink(entry)
-    except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
-        return False
-    return True
-
-
-def replay(events: Iterable[e.Event], state: MachineState | None = None) -> Machine:
-    """A machine with the state that these facts lead to; what it wishes on the way is discarded."""
-    machine = Machine(state)
-    for event in events:
-        try:
-            machine.handle(event)
-        except Exception:
-            log.exception("replaying %s failed", type(event).__name__)
-    return machine
-
-
-class RuntimeThread:
-    """The thread on which a runtime works, so that nothing waits for the notebook's cells."""
-
-    def __init__(self, make: Callable[[], Runtime]) -> None:
-        self._make = make
-        self._ready: Future[Runtime] = Future()
-        self._thread = threading.Thread(target=self._run, name="jupyter-orchestra", daemon=True)
-        self._thread.start()
-
-    def runtime(self, timeout: float | None = None) -> Runtime:
-        """The runtime, once it works. Raises what kept it from starting, or TimeoutError."""
-        return self._ready.result(timeout)
-
-    @property
-    def works(self) -> bool:
-        """Whether :meth:`runtime` gives it at once."""
-        return self._ready.done() and self._ready.exception() is None
-
-    def stop(self, timeout: float = 4.0) -> None:
-        """End the runtime and wait for its thread, at most `timeout` seconds."""
-        with contextlib.suppress(Exception):  # it never started, or does not start in time
-            self._ready.result(timeout).stop()
-        self._thread.join(timeout)
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._main())
-        except BaseException as error:
-            log.exception("the orchestra has ended")
-            if not self._ready.done():
-                self._ready.set_exception(error)
-            else:
-                self._ready.result().board.close(f"the orchestra has ended: {error!r}")
-
-    async def _main(self) -> None:
-        runtime = self._make()
-        asyncio.get_running_loop().call_soon(self._ready.set_result, runtime)
-        await runtime.run()
 
 
 def declare(runtime: Runtime, kind: Kind) -> None:

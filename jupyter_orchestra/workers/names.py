@@ -3,6 +3,8 @@
 It walks the syntax tree in the order in which it runs and keeps two sets: names that the body has *surely* settled by
 now (bound or deleted on every path, so that what the namespace held no longer matters) and those settled on *some*
 path. A function's body runs later: what it reads is held against what was settled when it was defined.
+
+Longer than the other modules on purpose: one visitor with a short method for each kind of node, which belong together.
 """
 
 from __future__ import annotations

@@ -1,0 +1,116 @@
+"""What belongs to one running attempt: its worker's coroutine, its folder, what it says; it decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import NamedTuple
+
+from .core import events as e
+from .core.model import Failure, Process, Result
+from .core.ports import Blocked, Failed, Finished, Job, Outcome
+from .patience import PatientStore
+
+log = logging.getLogger("jupyter_orchestra")
+
+PROGRESS_EVERY = 0.25  # seconds between two journaled reports of progress of one attempt
+Output = dict[str, object]
+
+
+class Attempt(NamedTuple):
+    """What runs."""
+
+    work: asyncio.Task[Outcome]
+    job: Job
+    store: PatientStore
+    begun: asyncio.Event  # set when its worker has it
+
+
+class Reporter:
+    """What one attempt says, turned into facts; progress at most four times a second.
+
+    Parameters
+    ----------
+    post
+        Takes the facts; drops those of an attempt that is over.
+    now
+        Gives POSIX seconds.
+    show
+        Takes live output.
+    """
+
+    def __init__(
+        self,
+        uid: str,
+        attempt: int,
+        post: Callable[[e.Reported], None],
+        now: Callable[[], float],
+        show: Callable[[str, int, Output], None],
+    ) -> None:
+        self._uid, self._attempt = uid, attempt
+        self._post, self._now, self._show = post, now, show
+        self._loop = asyncio.get_running_loop()
+        self._said = 0.0
+        self._pending: tuple[float | None, str] | None = None
+
+    def started(self, process: Process) -> None:
+        """A process of this attempt exists."""
+        self._post(e.WorkerStarted(self._now(), self._uid, self._attempt, process))
+
+    def progress(self, fraction: float | None, line: str = "") -> None:
+        """How far it is, and the last line of output."""
+        if self._pending is not None:
+            before = self._pending
+            self._pending = (before[0] if fraction is None else fraction), line or before[1]
+            return
+        self._pending = fraction, line
+        wait = self._said + PROGRESS_EVERY - self._loop.time()
+        if wait <= 0:
+            self._say()
+        else:
+            self._loop.call_later(wait, self._say)
+
+    def output(self, output: Output) -> None:
+        """One nbformat output, live."""
+        self._show(self._uid, self._attempt, output)
+
+    def _say(self) -> None:
+        if self._pending is None:
+            return
+        fraction, line = self._pending
+        self._pending, self._said = None, self._loop.time()
+        self._post(e.TaskProgressed(self._now(), self._uid, self._attempt, fraction, line))
+
+
+def outcome_of(work: asyncio.Task[Outcome]) -> Outcome:
+    """What an attempt came to; an exception of the worker itself is a failed task."""
+    error = work.exception()
+    if error is None:
+        outcome: object = work.result()
+        if isinstance(outcome, Finished | Failed | Blocked):
+            return outcome
+        error = TypeError(f"the worker returned {type(outcome).__name__}, which is no outcome")
+    log.error("the worker itself failed", exc_info=error)
+    return Failed(Failure("exception", type(error).__name__, str(error) or "the worker itself failed"), Result())
+
+
+async def after(begun: asyncio.Event, act: Coroutine[object, object, None]) -> None:
+    """Do something to an attempt once its worker has it."""
+    await begun.wait()
+    await act
+
+
+def emptied(folder: Path) -> bool:
+    """Whether an attempt's folder could be emptied, for the next attempt; what else is in the way goes whole."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                os.unlink(entry)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        return False
+    return True
