@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from types import FrameType
 from typing import Any
 
 from .client.client import Client
@@ -66,7 +67,7 @@ def dispatch(
     when
         ``success`` (all of them done, the default), ``failure`` (one failed) or ``always``.
     share
-        The variables that the code sees; by default those that it uses. False shares none.
+        The variables that the code sees; by default those of the notebook that it uses. False shares none.
     no_share, share_now
         Share none; copy them now even while earlier cells still run.
     returns
@@ -99,9 +100,14 @@ def dispatch(
     request = make_request(
         code_or_text, name, worker=worker, workers=client.runtime.workers, after=after, when=when, share=share,
         no_share=no_share, share_now=share_now, returns=returns, timeout=timeout, priority=priority, isolate=isolate,
-        deliver=deliver, retry=retry, replace=replace, later=later,
+        deliver=deliver, retry=retry, replace=replace, later=later, local=_locals_of(sys._getframe(1)),
     )  # fmt: skip
     return client.dispatch(request)
+
+
+def _locals_of(frame: FrameType) -> dict[str, Any]:
+    """The variables of a calling function; none for a cell, whose variables are the notebook's."""
+    return dict(frame.f_locals) if frame.f_locals is not frame.f_globals else {}
 
 
 def chat(text: str) -> None:

@@ -346,6 +346,17 @@ class _Snapshots:
         names = {name for name in found.needed | found.maybe if not belongs_to_ipython(name, namespace)}
         return any(name in namespace or (later and not hasattr(builtins, name)) for name in names)
 
+    def local(self, request: Request, namespace: dict[str, Any]) -> str:
+        from types import ModuleType
+
+        from .workers.source import free_names
+
+        for name in sorted(free_names(request.brief).needed & request.local.keys()):
+            value = request.local[name]
+            if value is not namespace.get(name, request) and not isinstance(value, ModuleType):
+                return name
+        return ""
+
     def take(self, request: Request, namespace: dict[str, Any]) -> Capture | None:
         from .workers.capture import CaptureError, take
 

@@ -9,6 +9,7 @@
     │   └── UnknownVariableError  it brought back no such variable
     ├── NotAvailableError not in this version (also a NotImplementedError)
     ├── GatherTimeout     the waiting ended, the tasks run on (also a TimeoutError)
+    ├── ValueGoneError    a value that is there can't be loaded here; its output is kept
     └── TaskError
         ├── TaskFailed    the task failed; carries its error and its traceback
         │   └── TaskLost  its worker vanished with the kernel
@@ -54,6 +55,10 @@ class UnknownVariableError(UnknownTaskError):
 
 class NotAvailableError(OrchestraError, NotImplementedError):
     """Planned, and not in this version."""
+
+
+class ValueGoneError(OrchestraError):
+    """A task's value can't be loaded in this kernel."""
 
 
 class GatherTimeout(OrchestraError, TimeoutError):

@@ -37,7 +37,7 @@ def nb(shared_kernel: LiveKernel) -> Iterator[LiveKernel]:
     """The module's kernel, without tasks before and after each test."""
     yield shared_kernel
     shared_kernel.run("jo.cancel_all()")
-    shared_kernel.until_true("all(task.ready() for task in jo.tasks())")
+    shared_kernel.until_true("all(task.ready() and not task.view.stopping for task in jo.tasks())")
     shared_kernel.run("%gather")
     shared_kernel.run("%orchestra clean")
     assert not shared_kernel.complaints

@@ -23,7 +23,15 @@ from ..core import events as e
 from ..core.model import Anchor, Blob, Capture, Origin, Place, Spec, State
 from ..core.naming import unknown
 from ..core.views import TaskView, explain
-from ..errors import GatherTimeout, OrchestraError, RefusedError, UnknownTaskError, UnknownVariableError, UsageError
+from ..errors import (
+    GatherTimeout,
+    OrchestraError,
+    RefusedError,
+    UnknownTaskError,
+    UnknownVariableError,
+    UsageError,
+    ValueGoneError,
+)
 from ..runtime import Runtime
 from .handle import TaskHandle
 from .request import Request, is_text
@@ -46,6 +54,9 @@ class Context(Protocol):
 
     def snapshot(self, request: Request) -> Capture | None:
         """Copy them now. Raises UsageError for what can't be copied."""
+
+    def local(self, request: Request) -> str:
+        """A name that the body reads and that is bound in the dispatching function alone; empty when there is none."""
 
     def must_wait(self) -> bool:
         """Whether cells sent before this one may still run, so that a snapshot has to wait for them."""
@@ -117,6 +128,11 @@ class Client:
         """The snapshot, or that it follows."""
         if request.worker != "kernel" or request.no_share or not self.context.captures(request):
             return None, False
+        if request.share is None and (local := self.context.local(request)):
+            raise UsageError(
+                f"{local!r} belongs to the function that dispatches, and a task sees the notebook's own variables: "
+                "put its value into the code, or make it a variable of the notebook"
+            )
         if self.context.must_wait() and not request.share_now:
             return None, True
         return self.context.snapshot(request), False
@@ -314,8 +330,18 @@ class Client:
             blob: Blob | None = view.result.returned[variable]
         else:
             blob = view.result.value
-        self._values[key] = value = None if blob is None else pickle.loads(self.read(view, blob))
+        self._values[key] = value = None if blob is None else self._load(view, variable, blob)
         return value
+
+    def _load(self, view: TaskView, variable: str, blob: Blob) -> Any:
+        data = self.read(view, blob)
+        try:
+            return pickle.loads(data)
+        except Exception as error:
+            what = f"{variable!r} of {view.name!r}" if variable else f"the value of {view.name!r}"
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            message = f"{what} can't be loaded here ({why}); its output is kept: %task {view.name}"
+            raise ValueGoneError(message) from error
 
     def outputs(self, view: TaskView) -> list[dict[str, Any]]:
         """The outputs of a task, as nbformat has them; so far, while it runs."""

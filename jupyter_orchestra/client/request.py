@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
@@ -14,6 +15,7 @@ from ..errors import NotAvailableError, UsageError
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 E = TypeVar("E", When, Delivery)
+LARGEST = 1_000_000  # of priorities and retries
 LONGEST = 3.2e7  # seconds: a year
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 LATER_WORKERS = ("agent", "codex", "browser")
@@ -47,6 +49,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     deliver: Delivery
     retries: int
     replace: bool
+    local: Mapping[str, Any]  # what is bound in the function that dispatches, which a task does not see
     card: bool  # whether the cell shows a card of the task
 
 
@@ -68,6 +71,7 @@ def make_request(
     deliver: str | None = None,
     retry: int | str = 0,
     replace: bool = False,
+    local: Mapping[str, Any] | None = None,
     card: bool = False,
     later: Mapping[str, Any] | None = None,
 ) -> Request:
@@ -123,6 +127,7 @@ def make_request(
         deliver=_choice(Delivery, deliver or "turn", "--deliver"),
         retries=_integer(retry, "--retry", least=0),
         replace=bool(replace),
+        local=local or {},
         card=card,
     )
 
@@ -184,9 +189,14 @@ def _variables(value: Any, flag: str) -> tuple[str, ...]:
     parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else [str(part) for part in value]
     parts = [part for part in parts if part]
     for part in parts:
-        if not part.isidentifier():
+        if not is_variable(part):
             raise UsageError(f"{flag} takes names of variables, such as x,y; {part!r} is none")
     return tuple(dict.fromkeys(parts))
+
+
+def is_variable(name: str) -> bool:
+    """Whether a variable can bear that name."""
+    return name.isidentifier() and not keyword.iskeyword(name)
 
 
 def _choice(kind: type[E], value: str, flag: str) -> E:
@@ -203,6 +213,8 @@ def _integer(value: int | str, flag: str, least: int | None = None) -> int:
         raise UsageError(f"{flag} takes a whole number, not {value!r}") from None
     if least is not None and number < least:
         raise UsageError(f"{flag} takes a whole number from {least} up, not {number}")
+    if abs(number) > LARGEST:
+        raise UsageError(f"{flag} takes a whole number of at most {LARGEST:,}, not {number}")
     return number
 
 

@@ -105,7 +105,7 @@ class Failure(msgspec.Struct, frozen=True):
 
     def line(self) -> str:
         """The failure in one line."""
-        return f"{self.name}: {self.message}" if self.message else self.name
+        return " ".join(f"{self.name}: {self.message}".split()) if self.message else self.name
 
 
 class Capture(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -21,6 +21,9 @@ class Snapshots(Protocol):
     def wanted(self, brief: str, namespace: dict[str, Any], later: bool) -> bool:
         """Whether the body uses variables of the notebook; `later`: that the notebook may yet get."""
 
+    def local(self, request: Request, namespace: dict[str, Any]) -> str:
+        """A name that the body reads and that means something else where it is dispatched."""
+
     def take(self, request: Request, namespace: dict[str, Any]) -> Capture | None:
         """Copy them. Raises UsageError naming what can't be copied."""
 
@@ -69,7 +72,12 @@ class CellContext:
         if request.share is not None:
             return bool(request.share)
         later = self.must_wait() and not request.share_now
-        return self._snapshots.wanted(request.brief, self._shell.user_ns, later)
+        namespace = {**self._shell.user_ns, **request.local} if request.local else self._shell.user_ns
+        return self._snapshots.wanted(request.brief, namespace, later)
+
+    def local(self, request: Request) -> str:
+        """A name that the body reads and that is bound in the dispatching function alone."""
+        return self._snapshots.local(request, self._shell.user_ns) if request.local else ""
 
     def snapshot(self, request: Request) -> Capture | None:
         """Copy them now."""

@@ -12,11 +12,11 @@ from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, 
 
 from ..client.client import TICK, Client
 from ..client.handle import TaskHandle
-from ..client.request import make_request, seconds
+from ..client.request import is_variable, make_request, seconds
 from ..core import events as e
 from ..core.model import Stage, State
 from ..core.views import TaskView
-from ..errors import NotAvailableError, UsageError
+from ..errors import NotAvailableError, OrchestraError, UsageError
 from . import flags
 from .cards import bundle, card, table
 from .commands import Commands
@@ -70,7 +70,7 @@ class OrchestraMagics(Magics):
         """Run the cell's body in the background."""
         options = flags.dispatch_flags().read(line)
         handle_name, block = options.pop("handle"), options.pop("block")
-        if handle_name is not None and not handle_name.isidentifier():
+        if handle_name is not None and not is_variable(handle_name):
             raise UsageError(f"-o takes the name of a variable, not {handle_name!r}")
         later = {name: options.pop(name) for name in LATER}
         request = make_request(cell, workers=self._client.runtime.workers, card=True, later=later, **options)
@@ -144,14 +144,22 @@ class OrchestraMagics(Magics):
                     self._say(f"waiting: {blocked}" if blocked else "going on")
                 tick = TICK if end is None else min(TICK, max(0.0, end - self._client.runtime.now()))
                 self._client.wait_any([handle.uid for handle in left], tick)
-            self._client.settled()
+            self._sink.wait_for_delivery(lambda view: everything or view.uid in wanted)
             shown.update(self._sink.flush(lambda view: everything or view.uid in wanted))
             for handle in handles:
                 if handle.uid not in shown:
                     self._say(card(handle.view, self._client.runtime.now()) + self._where(handle))
         self.bring_back()
         assert self.shell is not None
-        return Gathered((handle.result for handle in handles), self.shell.execution_count)
+        return Gathered(map(self._value, handles), self.shell.execution_count)
+
+    @staticmethod
+    def _value(handle: TaskHandle) -> Any:
+        """The value, or what says why it can't be loaded: the task is done all the same."""
+        try:
+            return handle.result
+        except OrchestraError as error:
+            return error
 
     @staticmethod
     def _where(handle: TaskHandle) -> str:
@@ -239,7 +247,10 @@ class OrchestraMagics(Magics):
         if view.worker == "loop" or view.result is None:
             return
         for name in view.result.returned:
-            self._namespace[name] = self._client.value(view, name)
+            try:
+                self._namespace[name] = self._client.value(view, name)
+            except OrchestraError as error:  # the others come all the same
+                self._publisher.stream(f"{error}\n", "stderr")
 
     @property
     def _namespace(self) -> dict[str, Any]:

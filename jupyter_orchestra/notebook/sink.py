@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from ..client.client import Client
 from ..core import events as e
-from ..core.model import State
+from ..core.model import Stage, State
 from ..core.views import TaskView
 from ..errors import OrchestraError
 from .cards import bundle, card, clipped, result_bundle
@@ -34,6 +35,7 @@ class NotebookSink:
         self._client, self._publisher, self.live = client, publisher, live
         self._lock = threading.Lock()
         self._arrived: dict[Key, TaskView] = {}
+        self._delivered: set[Key] = set()
         self._ended: dict[str, TaskView] = {}  # tasks that ended without a result to show, for their cards
         self._claimed: set[str] = set()
         self._places: dict[str, list[tuple[str, dict[str, str]]]] = {}  # more displays that a task fills
@@ -64,6 +66,7 @@ class NotebookSink:
         """A result has come: it is shown at once where a card can take it, else with the next cell."""
         self._dirty.pop(view.uid, None)
         with self._lock:
+            self._delivered.add((view.uid, view.attempt))
             if view.returns and view.state is State.DONE:
                 self._brought.append(view)
             if not (self.live and self._displays(view)) or view.uid in self._claimed:
@@ -134,6 +137,17 @@ class NotebookSink:
                     del self._arrived[view.uid, view.attempt]
             for view in left:
                 self._fill(view)
+
+    def wait_for_delivery(self, wanted: Callable[[TaskView], bool]) -> None:
+        """Wait until what is known to have ended has reached this place, at most 1 s: it comes after the commit."""
+        end = time.monotonic() + 1.0
+        self._client.settled()
+        while self._is_owed(wanted) and not self._client.board.blocked and time.monotonic() < end:
+            time.sleep(0.005)
+
+    def _is_owed(self, wanted: Callable[[TaskView], bool]) -> bool:
+        views = (view for view in self._client.board.all() if view.stage is Stage.QUEUED and wanted(view))
+        return any((view.uid, view.attempt) not in self._delivered for view in views)
 
     def fills(self, uid: str, display: str, parent: dict[str, str]) -> None:
         """Let one more display show the task and, once it has ended, its result."""

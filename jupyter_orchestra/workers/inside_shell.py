@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import types
@@ -113,6 +114,7 @@ class TaskShell(ZMQInteractiveShell):
     displayhook_class = TaskDisplayHook
     display_pub_class = TaskDisplayPublisher
     console: Any = None
+    process = os.getpid()  # of the kernel, as against a child that a task forks
 
     @default("exiter")
     def _exiter(self) -> Exit:
@@ -122,7 +124,7 @@ class TaskShell(ZMQInteractiveShell):
         """Add a frame to the running task's spool, after the text before it."""
         self.console.flush()
         spool = self.console.spool
-        if spool is not None:
+        if spool is not None and os.getpid() == self.process:  # a forked child has text to add, and no result
             patiently(lambda: spool.frame(kind, payload, **fields))
 
     def renew(self, task: str, code: str) -> dict[str, Any]:

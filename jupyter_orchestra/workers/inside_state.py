@@ -108,7 +108,7 @@ class Baseline:
         if has_children():
             return "a child process"
         for thread in threading.enumerate():
-            if thread not in self._threads and thread.name != "spool":
+            if thread not in self._threads and thread.name != "spool" and not _is_ipythons(thread):
                 return f"thread {thread.name}"
         if asyncio.all_tasks() - self._awaiting:
             return "an asyncio task"
@@ -143,6 +143,13 @@ def _is_local(name: str, module: ModuleType | None) -> bool:
     file = getattr(module, "__file__", None)
     places = [file] if file else list(getattr(module, "__path__", ()))
     return any(not os.path.realpath(place).startswith(_INTERPRETER) for place in places if isinstance(place, str))
+
+
+def _is_ipythons(thread: threading.Thread) -> bool:
+    """The loop that ``%%bash`` and its like keep for good, and what waits for the end of its processes."""
+    if "IPython.core.magics.script" not in sys.modules or not thread.daemon:
+        return False
+    return thread.name.endswith("(run_forever)") or thread.name.startswith("asyncio-waitpid-")
 
 
 def _limits() -> tuple[Any, ...]:

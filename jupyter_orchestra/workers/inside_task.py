@@ -67,6 +67,7 @@ class Runner:
     def __init__(self, shell: TaskShell, console: Console) -> None:
         self._shell: Any = shell
         self._console = console
+        self._process = os.getpid()
         self._baseline = Baseline(shell)
         self._progress = Progress(shell.put)
         self._flush_c = ctypes.CDLL(None).fflush
@@ -86,6 +87,9 @@ class Runner:
             end = await self._carry_out(order, code)
         except BaseException as error:
             end = self._failure(error)
+        if os.getpid() != self._process:  # a child that the task forked and that came to the end of its code
+            self._drain()
+            os._exit(0 if end["status"] == "ok" else 1)
         left = self._clear_away(end)
         try:
             seconds = round(time.monotonic() - begun, 6)

@@ -94,3 +94,39 @@ def test_a_name_stays_with_the_newer_task_when_the_older_one_is_announced_late(n
         " and jo.task('twice').state in ('queued', 'running')) for _ in range(20))"
     )
     assert lost == 0
+
+
+UNLOADABLE = """%%dispatch odd --return e
+class MyError(Exception):
+    def __init__(self, a, b): super().__init__(a)
+e = MyError(1, 2)
+print("said")
+e"""
+
+
+def test_a_value_that_can_not_be_loaded_here_hides_nothing_else(nb: LiveKernel) -> None:
+    nb.run(UNLOADABLE)
+    nb.run("%%dispatch fine --return after_it --after odd\nafter_it = 5\n6")
+    cell = nb.run("got = %gather odd fine")
+    assert "said" in cell.text
+    assert nb.run("[type(got[0]).__name__, got[1], after_it]").value == "['ValueGoneError', 6, 5]"
+    assert "can't be loaded here" in nb.fail("jo.task('odd').result")
+
+
+def test_a_forked_child_that_runs_to_the_end_adds_no_result(nb: LiveKernel) -> None:
+    nb.run("%%dispatch forks\nimport os\nchild = os.fork()\nif child: os.waitpid(child, 0)\n'once'")
+    assert str(nb.run("%gather").shown).count("'once'") == 1
+
+
+def test_a_bash_cell_leaves_nothing_behind(nb: LiveKernel) -> None:
+    nb.run("%%dispatch bash\n%%bash\necho hi")
+    nb.run("%gather bash")
+    assert nb.ask("jo.task('bash').view.result.notes") == ()
+
+
+def test_a_functions_own_variables_are_not_mistaken_for_the_notebooks(nb: LiveKernel) -> None:
+    nb.run("y = 1\ndef local(): y = 100; return jo.dispatch('y', 'local')\ndef fine(): return jo.dispatch('y', 'fine')")
+    assert "'y' belongs to the function that dispatches" in nb.fail("local()")
+    assert nb.run("fine().get()").value == "1"
+    nb.run("import math\ndef same(): import math; z = y; return jo.dispatch('math.sqrt(y)', 'same')")
+    assert nb.run("same().get()").value == "1.0"
