@@ -90,7 +90,7 @@ def markdown(rows: Iterable[Row]) -> str:
     lines = [HEADS, tuple("---" for _ in HEADS), *(row.cells(notes.index(row.how) + 1) for row in rows)]
     table = ["| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines]
     reasons = dict.fromkeys(
-        f"- {row.figure}, beside {row.peer}: {row.why}" for row in rows if row.is_missed and row.why
+        f"- {row.figure}{', beside ' + row.peer if row.peer else ''}: {row.why}" for row in rows if row.is_missed and row.why
     )
     missed = ["", "Why a bound is missed:", "", *reasons] if reasons else []
     return "\n".join([*table, "", *(f"{number}. {note}" for number, note in enumerate(notes, 1)), *missed])
