@@ -89,9 +89,8 @@ def markdown(rows: Iterable[Row]) -> str:
     notes = list(dict.fromkeys(row.how for row in rows))
     lines = [HEADS, tuple("---" for _ in HEADS), *(row.cells(notes.index(row.how) + 1) for row in rows)]
     table = ["| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines]
-    reasons = dict.fromkeys(
-        f"- {row.figure}{', beside ' + row.peer if row.peer else ''}: {row.why}" for row in rows if row.is_missed and row.why
-    )
+    explained = [(row, f", beside {row.peer}" if row.peer else "") for row in rows if row.is_missed and row.why]
+    reasons = dict.fromkeys(f"- {row.figure}{beside}: {row.why}" for row, beside in explained)
     missed = ["", "Why a bound is missed:", "", *reasons] if reasons else []
     return "\n".join([*table, "", *(f"{number}. {note}" for number, note in enumerate(notes, 1)), *missed])
 
