@@ -64,11 +64,6 @@ class Load:
                 raise RuntimeError(wish.reason)
 
 
-GARBAGE = (
-    "the machine does the same work; Python's garbage collector walks the live tasks now and then, in some runs more"
-)
-
-
 def cost(size: int, cycles: int) -> float:
     """Microseconds for each event, the median of five parts."""
     load = Load(size)
@@ -115,4 +110,4 @@ def _rows(title: str, costs: dict[int, float], what: str) -> Iterator[Row]:
     how = f"process_time around Machine.handle, no disk, garbage collection on; {what}; medians: {told}"
     for size in list(costs)[1:]:
         figure = f"{title}, {size:,} live tasks over 100"
-        yield Row(figure=figure, value=costs[size] / costs[100], unit="times", most=1.5, how=how, why=GARBAGE)
+        yield Row(figure=figure, value=costs[size] / costs[100], unit="times", most=1.5, how=how)

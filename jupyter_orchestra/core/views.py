@@ -38,7 +38,6 @@ class TaskView(msgspec.Struct, frozen=True):
     reason: str
     needs_you: str
     stopping: bool
-    explicit: bool
     snapshot: bool
     because: str
     stage: Stage | None
@@ -93,7 +92,6 @@ def view(task: Task, blocked: str = "") -> TaskView:
         reason=task.reason,
         needs_you=needs_you,
         stopping=task.stopping,
-        explicit=not spec.auto,
         snapshot=task.snapshot,
         because=task.because,
         stage=task.stage,
