@@ -1,0 +1,283 @@
+/** Made from jupyter_orchestra/core/wire.py by `python -m jupyter_orchestra.core.typescript`: change it there. */
+/* eslint-disable */
+export const PROTOCOL = 1;
+export const UP = 'jupyter_orchestra.up';
+export const DOWN = 'jupyter_orchestra.down';
+export const ANNOUNCE = 'jupyter_orchestra.announce';
+export const CARD_MIME = 'application/vnd.jupyter-orchestra.card+json';
+
+/** The result stands in a saved document (with collaboration: in the shared one). */
+export interface IAck {
+  type: 'Ack';
+  uid: string;
+  attempt: number;
+}
+
+/** The person wants something done to tasks (uids or names); ``all`` is for cancel, pause and resume. */
+export interface IAct {
+  type: 'Act';
+  request: string;
+  action: 'cancel' | 'forget' | 'pause' | 'resume' | 'retry';
+  tasks?: string[];
+  all?: boolean;
+  ended?: boolean;
+}
+
+/** To a request: ``ok`` and the tasks concerned, or ``message`` says in one line why not. */
+export interface IAnswer {
+  type: 'Answer';
+  request: string;
+  ok: boolean;
+  message: string;
+  uids: string[];
+  names: string[];
+}
+
+/** A file of a result; ``size`` in bytes. */
+export interface IArtifactLine {
+  name: string;
+  mime: string;
+  size: number;
+}
+
+/** The page goes. */
+export interface IBye {
+  type: 'Bye';
+}
+
+/** A task as the sidebar shows it. ``progress`` is from 0 to 1; ``held`` counts paused seconds. */
+export interface ICard {
+  uid: string;
+  name: string;
+  worker: string;
+  role: string;
+  tier: string;
+  state: State;
+  origin: Origin;
+  deliver: Delivery;
+  attempt: number;
+  version: number;
+  order: number;
+  dispatched_at: number;
+  queued_at: number | null;
+  started_at: number | null;
+  ended_at: number | null;
+  paused_at: number | null;
+  held: number;
+  after: string[];
+  cell: string;
+  result_cell: string;
+  progress: number | null;
+  line: string;
+  reason: string;
+  needs_you: string;
+  stopping: boolean;
+  stage: Stage | null;
+  pausable: boolean;
+  steerable: boolean;
+  tokens: number | null;
+  cost: number | null;
+}
+
+/** What the card in a cell's output holds, under CARD_MIME. */
+export interface ICardLine {
+  uid: string;
+  name: string;
+  worker: string;
+  state: State;
+  line: string;
+}
+
+/** What changed since the message before; at most 20 messages a second leave a kernel for each page. */
+export interface IChanges {
+  type: 'Changes';
+  seq: number;
+  now: number;
+  blocked: string;
+  cards: ICard[];
+  gone: string[];
+}
+
+/** A piece of a fetched artifact, base64; ``last`` ends it. ``size`` is that of the whole in bytes. */
+export interface IChunk {
+  type: 'Chunk';
+  request: string;
+  offset: number;
+  size: number;
+  data: string;
+  last: boolean;
+}
+
+/** An offered result: does this page's document hold it, was it deleted by the person, or can it be inserted? */
+export interface IClaim {
+  type: 'Claim';
+  uid: string;
+  attempt: number;
+  standing: 'absent' | 'deleted' | 'present';
+  anchored: boolean;
+}
+
+/** What the person wrote into the composer: a body, or a cell that begins with ``%%dispatch``. */
+export interface ICompose {
+  type: 'Compose';
+  request: string;
+  text: string;
+}
+
+/** When a result reaches the master (design: reintegration). */
+export type Delivery = 'idle' | 'now' | 'silent' | 'turn';
+
+/** What the panel of a task shows; again at each change of state. ``outputs`` of an ended task are its result's. */
+export interface IDetail {
+  type: 'Detail';
+  uid: string;
+  attempt: number;
+  brief: string;
+  story: IStep[];
+  explanation: string;
+  notes: string[];
+  artifacts: IArtifactLine[];
+  trusted: boolean;
+  kind: 'agent' | 'code' | 'master';
+  first: number;
+  outputs: { [key: string]: any }[];
+}
+
+/** The bytes of an artifact are wanted: they come as :class:`Chunk` messages, and the Answer after them. */
+export interface IFetch {
+  type: 'Fetch';
+  request: string;
+  task: string;
+  artifact: string;
+}
+
+/** This page inserts the cells (each marked with uid, attempt and part), saves, and sends the Ack. Result cells of the same dispatching cell but of another cohort are replaced: one in its place, by name first; when ``last`` (nothing of this cohort is left to come) those that remain go, unless the person edited or pinned them. */
+export interface IGrant {
+  type: 'Grant';
+  uid: string;
+  attempt: number;
+  cell: string;
+  cohort: string;
+  last: boolean;
+  into: string;
+  filled: boolean;
+  cells: INewCell[];
+}
+
+/** The data of the comm_open on ``up`` (``down`` is opened first, with ``{"client": …}``). */
+export interface IHello {
+  type: 'Hello';
+  client: string;
+  protocol: number;
+  version: string;
+  session: string;
+  path: string;
+  visible: boolean;
+}
+
+/** The page's protocol is another: nothing else will be said. */
+export interface IMismatch {
+  type: 'Mismatch';
+  protocol: number;
+  version: string;
+  message: string;
+}
+
+/** A cell to insert, as nbformat has it; ``outputs`` are nbformat outputs, empty for markdown. */
+export interface INewCell {
+  id: string;
+  cell_type: 'code' | 'markdown';
+  source: string;
+  metadata: { [key: string]: any };
+  outputs: { [key: string]: any }[];
+  trusted: boolean;
+}
+
+/** A result wants a place. Every live page answers with a Claim; one of them gets the Grant. */
+export interface IOffer {
+  type: 'Offer';
+  uid: string;
+  attempt: number;
+  cell: string;
+  into: string;
+}
+
+/** Who dispatched a task. */
+export type Origin = 'master' | 'person' | 'task';
+
+/** More live output of a watched task; ``index`` counts the outputs of the attempt from 0. */
+export interface IOutput {
+  type: 'Output';
+  uid: string;
+  attempt: number;
+  index: number;
+  outputs: { [key: string]: any }[];
+}
+
+/** The notebook was renamed, or came to the front or left it. */
+export interface IPageChanged {
+  type: 'PageChanged';
+  path: string;
+  visible: boolean;
+}
+
+/** Is anyone there? A page that does not answer for 30 s is forgotten, and its comms closed. */
+export interface IPing {
+  type: 'Ping';
+}
+
+/** The answer to :class:`Ping`. */
+export interface IPong {
+  type: 'Pong';
+}
+
+/** A message of the page was unknown or malformed. */
+export interface IProblem {
+  type: 'Problem';
+  message: string;
+}
+
+/** All tasks, in the order of dispatch; the first message to each page, and again when it may have missed one. */
+export interface ISnapshot {
+  type: 'Snapshot';
+  seq: number;
+  protocol: number;
+  version: string;
+  now: number;
+  private: boolean;
+  blocked: string;
+  workers: string[];
+  cards: ICard[];
+}
+
+/** How far a result has come on its way to the person and the master. */
+export type Stage = 'discussed' | 'in_context' | 'queued' | 'shown' | 'superseded';
+
+/** Where a task stands. */
+export type State = 'cancelled' | 'done' | 'failed' | 'lost' | 'paused' | 'queued' | 'running' | 'waiting';
+
+/** A message of the person to one worker. */
+export interface ISteer {
+  type: 'Steer';
+  request: string;
+  task: string;
+  text: string;
+}
+
+/** One line of a task's story. */
+export interface IStep {
+  at: number;
+  state: State;
+  reason: string;
+}
+
+/** A panel of that task is open (or no longer): answered by :class:`Detail`, then :class:`Output` as it comes. */
+export interface IWatch {
+  type: 'Watch';
+  task: string;
+  on?: boolean;
+}
+
+export type ToKernel = IHello | IPageChanged | IPong | IAct | ISteer | ICompose | IWatch | IFetch | IClaim | IAck | IBye;
+
+export type ToPage = ISnapshot | IChanges | IMismatch | IAnswer | IProblem | IDetail | IOutput | IChunk | IOffer | IGrant | IPing;
