@@ -1,4 +1,4 @@
-"""Writes the wire types as TypeScript: ``python -m jupyter_orchestra.core.typescript > labextension/src/protocol.ts``."""
+"""Writes the wire types as TypeScript: its output is ``labextension/src/protocol.ts``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from . import wire
 
-HEAD = """/** Made from jupyter_orchestra/core/wire.py by `python -m jupyter_orchestra.core.typescript`: change it there. */
+HEAD = """/** Made from jupyter_orchestra/core/wire.py by jupyter_orchestra/core/typescript.py: change it there. */
 /* eslint-disable */
 """
 UNIONS = {"ToKernel": wire.ToKernel, "ToPage": wire.ToPage}

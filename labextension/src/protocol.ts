@@ -1,4 +1,4 @@
-/** Made from jupyter_orchestra/core/wire.py by `python -m jupyter_orchestra.core.typescript`: change it there. */
+/** Made from jupyter_orchestra/core/wire.py by jupyter_orchestra/core/typescript.py: change it there. */
 /* eslint-disable */
 export const PROTOCOL = 1;
 export const UP = 'jupyter_orchestra.up';
