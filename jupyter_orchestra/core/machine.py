@@ -45,6 +45,7 @@ class MachineState(msgspec.Struct):
     tiers: dict[str, int] = {}
     max_unfinished: int = 10_000
     dispatched: int = 0
+    delivered: int = 0  # results so far, so that the id of a result cell never comes twice
     epoch: int = 0
     holds: dict[str, tuple[int, Pools]] = {}  # uid -> (attempt, pools) of what still runs or is being stopped
     blocked: str = ""  # why the journal can't be written; nothing new starts meanwhile
@@ -509,7 +510,8 @@ class Machine:
         """What the person did not end themselves comes back to them."""
         wanted = task.state in (S.DONE, S.FAILED) or (bool(task.because) and task.spec.when is When.SUCCESS)
         if wanted:
-            task.stage = Stage.QUEUED
+            self.state.delivered += 1
+            task.stage, task.number = Stage.QUEUED, self.state.delivered
             self._out.append(e.Deliver(task.uid, task.attempt))
 
     def _settle(self, task: Task, now: float) -> None:

@@ -92,6 +92,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     outputs: Blob | None = None
     artifacts: tuple[Artifact, ...] = ()
     text: str = ""  # a short repr of the value, clipped
+    report: str = ""  # what an agent writes of it, markdown as it came: to be cleaned before anyone sees it
     notes: tuple[str, ...] = ()  # what the person must know, such as "output cut at 2 GiB"
     usage: Usage = Usage()
 
@@ -168,6 +169,7 @@ class Kind(msgspec.Struct, frozen=True):
     pausable: bool = True
     steerable: bool = False
     cooperative: bool = False  # stops only when its code lets it, so it is never called cancelled before
+    agent: bool = False  # a model writes what comes of it: never trusted
 
 
 class Process(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -203,6 +205,7 @@ class Task(msgspec.Struct):
     state: State
     dispatched_at: float
     attempt: int = 0
+    number: int = 0  # of its result cell: counts the results that this journal has delivered
     counted: bool = False  # the next start has its number already: a retry gave it
     after: tuple[tuple[str, str], ...] = ()  # (the name under which its result is found, uid)
     order: int = 0  # dispatch order
