@@ -184,6 +184,32 @@ MUTANTS = (
         "        return\n",
         "queue.py",
     ),
+    Mutant(
+        "a page that may hold a result is not heard before another one gets it",
+        "        if not item.suspects <= item.claims.keys():\n            return False\n",
+        "",
+        "offers.py",
+    ),
+    Mutant("an answer to an older offer counts", " and round in (0, item.round)", "", "offers.py"),
+    Mutant(
+        "a page of another notebook gets a result",
+        "client for client, anchored in item.claims.items() if anchored or self._is_home(self._pages[client], item)",
+        "client for client in item.claims",
+        "offers.py",
+    ),
+    Mutant(
+        "a result whose ack is lost is never offered again",
+        "            self._offer(item, now)\n\n    def _set_due",
+        "            pass\n\n    def _set_due",
+        "offers.py",
+    ),
+    Mutant("better pages are not waited for", "if now < item.since + patience and", "if False and", "offers.py"),
+    Mutant(
+        "results of one cell overtake each other",
+        "and not self._decide(item, now):\n                return",
+        "and not self._decide(item, now):\n                continue",
+        "offers.py",
+    ),
 )
 
 

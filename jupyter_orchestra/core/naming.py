@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable
 from difflib import get_close_matches
 
 from .model import Spec, Task
 
 Find = Callable[[str], Task | None]
+_NO_ID = re.compile(r"[^A-Za-z0-9_-]")
 After = dict[str, tuple[tuple[str, str], ...]]  # uid -> (label, uid) of each task before it
 
 
@@ -100,3 +102,8 @@ def unknown(name: str, known: Iterable[str]) -> str:
     """The refusal of a name that no task bears."""
     near = get_close_matches(name, list(known), 1, 0.6)
     return f"no task is called {name!r}" + (f"; did you mean {near[0]!r}?" if near else ": %tasks lists them")
+
+
+def cell_id(name: str, number: int) -> str:
+    """The id of the cell that holds the `number`-th result of a journal, by the name under which it was delivered."""
+    return f"jo-{_NO_ID.sub('-', name.partition('@')[0])}-{number}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from .machine import Machine
-from .model import Anchor, Capture, Delivery, Failure, Origin, Result, Stage, State, Step, Task
+from .model import Anchor, Capture, Delivery, Failure, Kind, Origin, Result, Stage, State, Step, Task
+from .naming import cell_id
 
 S = State
 
@@ -44,6 +45,26 @@ class TaskView(msgspec.Struct, frozen=True):
     result: Result | None
     failure: Failure | None
     story: tuple[Step, ...]
+    after_uids: tuple[str, ...] = ()
+    queued_at: float | None = None
+    role: str = ""
+    tier: str = ""
+    number: int = 0  # of its result cell
+    agent: bool = True  # a model writes what comes of it: never trusted
+    pausable: bool = False  # at present
+    steerable: bool = False
+
+    @property
+    def result_cell(self) -> str:
+        """The id of the cell that holds its result, or will; empty when none is due."""
+        if self.stage in (None, Stage.SUPERSEDED):
+            return ""
+        return cell_id(self.name, self.number)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether its outputs are trusted like a run of what the person wrote."""
+        return self.origin is Origin.PERSON and not self.agent
 
     @property
     def ended(self) -> bool:
@@ -58,8 +79,8 @@ class TaskView(msgspec.Struct, frozen=True):
         return max(0.0, until - self.started_at - self.held)
 
 
-def view(task: Task, blocked: str = "") -> TaskView:
-    """The picture of a task; `blocked` says why nothing new starts at present."""
+def view(task: Task, blocked: str = "", kind: Kind | None = None) -> TaskView:
+    """The picture of a task; `blocked` says why nothing new starts at present. An unknown kind is not trusted."""
     spec = task.spec
     needs_you = task.needs_you
     if needs_you and task.state is S.LOST:
@@ -98,7 +119,22 @@ def view(task: Task, blocked: str = "") -> TaskView:
         result=task.result,
         failure=task.failure,
         story=tuple(task.story),
+        after_uids=tuple(uid for _, uid in task.after),
+        queued_at=None if task.state is S.WAITING else task.queued_at or None,
+        role=spec.role,
+        tier=spec.tier,
+        number=task.number,
+        agent=kind is None or kind.agent,
+        pausable=_is_pausable(task, kind),
+        steerable=task.state is S.RUNNING and kind is not None and kind.steerable,
     )
+
+
+def _is_pausable(task: Task, kind: Kind | None) -> bool:
+    """Whether a pause would be accepted now."""
+    if task.ended or task.state is S.PAUSED or task.stopping:
+        return False
+    return task.state is not S.RUNNING or (kind is not None and kind.pausable)
 
 
 def explain(machine: Machine, task: Task, now: float) -> str:

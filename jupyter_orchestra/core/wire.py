@@ -167,6 +167,7 @@ class Claim(FromPage, frozen=True, kw_only=True):
     attempt: int
     standing: Literal["absent", "present", "deleted"]
     anchored: bool  # whether the document holds the dispatching cell (or the cell it is meant for)
+    round: int = 0  # that of the offer which this answers
 
 
 class Ack(FromPage, frozen=True, kw_only=True):
@@ -278,6 +279,7 @@ class Offer(FromKernel, frozen=True, kw_only=True):
     attempt: int
     cell: str  # the dispatching cell
     into: str = ""  # the cell that is to become its result cell, empty for a new one
+    round: int = 0  # counts the times that it was offered: the Claim says it back
 
 
 class Grant(FromKernel, frozen=True, kw_only=True):

@@ -150,8 +150,10 @@ class Collector:
         if output is None:
             return []
         self._next_after_clear()
-        self._add(_Shown(output, str(frame.fields.get("id") or "")))
-        return [output]
+        display = str(frame.fields.get("id") or "")
+        self._add(_Shown(output, display))
+        # Live, it carries its id, so that a later update finds it.
+        return [output | {"transient": {"display_id": display}}] if display else [output]
 
     def _update_display(self, frame: Frame) -> list[Output]:
         output = self._read_output(frame)

@@ -115,6 +115,7 @@ export interface IClaim {
   attempt: number;
   standing: 'absent' | 'deleted' | 'present';
   anchored: boolean;
+  round?: number;
 }
 
 /** What the person wrote into the composer: a body, or a cell that begins with ``%%dispatch``. */
@@ -200,6 +201,7 @@ export interface IOffer {
   attempt: number;
   cell: string;
   into: string;
+  round: number;
 }
 
 /** Who dispatched a task. */

@@ -126,7 +126,9 @@ def test_the_end_of_a_large_text_stands_before_the_value(collector: Collector, k
 
 
 def test_an_update_replaces_every_display_of_its_id(collector: Collector) -> None:
-    collector.feed(display({"text/plain": "1"}, id="x"))
+    (first,) = collector.feed(display({"text/plain": "1"}, id="x"))
+    assert first["transient"] == {"display_id": "x"}
+    assert all("transient" not in output for output in collector.outputs)
     collector.feed(display({"text/plain": "other"}))
     collector.feed(display({"text/plain": "1"}, id="x"))
     (live,) = collector.feed(display({"text/plain": "2"}, "update_display", id="x"))
