@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
+import asyncio
+import contextlib
 import logging
 import os
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from IPython.core.interactiveshell import InteractiveShell
 
-from . import api
+from . import api, host
 from .client.client import Client
 from .client.request import Request
 from .config import Orchestra
@@ -24,8 +26,10 @@ from .core import events as e
 from .core.machine import MachineState
 from .core.model import Capture
 from .errors import OrchestraError, UsageError
+from .notebook import guards
 from .notebook.commands import Commands
 from .notebook.context import CellContext
+from .notebook.inline import InlineCards
 from .notebook.magics import OrchestraMagics
 from .notebook.publisher import Publisher
 from .notebook.sink import NotebookSink
@@ -33,6 +37,7 @@ from .runtime import Runtime, declare
 from .thread import RuntimeThread, replay
 
 if TYPE_CHECKING:
+    from .bridge.hub import Hub
     from .core.ports import Worker
     from .housekeeping import Housekeeper
     from .journal.journal import Journal
@@ -42,6 +47,8 @@ log = logging.getLogger("jupyter_orchestra")
 NOTICE_WITHIN = 0.08  # seconds that %load_ext waits for what an earlier kernel's journal has to say
 PULSE = 30.0  # seconds between two signs of life while a task runs
 START_WITHIN = 30.0  # seconds that a cell waits for the orchestra to start
+
+ASKED = {"cancel": e.CancelAsked, "pause": e.PauseAsked, "resume": e.ResumeAsked, "retry": e.RetryAsked}
 
 _app: App | None = None
 
@@ -61,17 +68,20 @@ class App:
         self.context = CellContext(shell, self._notebook(), _Snapshots(self))
         self.client = Client(self.runtime, self.context)
         self.publisher = Publisher(shell)
-        self.sink = NotebookSink(self.client, self.publisher, self._is_live())
+        self.inline = InlineCards(self.publisher, self._ask_inline)
+        self.sink = NotebookSink(self.client, self.publisher, self._is_live(), self._awaits_page(), self.inline)
         self.client.taken = self.sink.taken
         self.client.bring_back = self._bring_back
         self.client.live_outputs = self.sink.outputs_so_far
         self.magics = OrchestraMagics(shell, self.client, self.context, self.sink, self._commands())
-        self._loop = _kernel_loop(shell)
+        self._loop = host.kernel_loop(shell)
         self._comes_back = self._has_journal()
         self._process = os.getpid()
+        self._hub: Hub | None = None
+        self._opening = False
+        self._was_attached = self._closed = False
         self.thread = RuntimeThread(self._make)
-        _register_exit(self.close)
-        self._closed = False
+        host.register_exit(self.close)
 
     # what the parts are made of
 
@@ -102,7 +112,7 @@ class App:
         states: list[MachineState] = []
         journal = open_journal(
             Path(path) if path else None,
-            _kernel_key(self.shell),
+            host.kernel_key(self.shell),
             on_blocked=self._on_blocked,
             on_freed=self._on_freed,
             readable=lambda data: _read_state(data, states),
@@ -127,6 +137,7 @@ class App:
         runtime.every(EVERY, keeper.look)
         runtime.every(PULSE, self._pulse)
         runtime.after_start(_warm_up)
+        runtime.after_start(self._open_bridge)
         return runtime
 
     def _workers(self, journal: Journal) -> Iterator[Worker]:
@@ -134,6 +145,7 @@ class App:
         from .workers.kernel import KernelWorker
         from .workers.loop import LoopWorker
         from .workers.notebook import NotebookWorker
+        from .workers.plugins import plugins
         from .workers.pool import KernelPool
         from .workers.shell import ShellWorker
 
@@ -144,7 +156,7 @@ class App:
         yield ShellWorker(launcher, config.shell_slots, runtime=mark, limit=limit)
         yield NotebookWorker(launcher, config.notebook_slots, runtime=mark)
         yield LoopWorker(lambda: self.shell, lambda: self._loop, self.client.live, config.loop_slots)
-        yield from _plugins(launcher)
+        yield from plugins(launcher)
 
     def _pulse(self) -> None:
         """While anything runs, the kernel is in use: JupyterHub and Binder must not cull it."""
@@ -174,7 +186,7 @@ class App:
 
     def _notebook(self) -> str:
         """The notebook's path: a setting, the server's word, or what VS Code leaves in the namespace."""
-        path = self.config.notebook or _session_name()
+        path = self.config.notebook or host.session_name()
         path = path or str(self.shell.user_ns.get("__vsc_ipynb_file__", ""))
         return os.path.abspath(path) if path else ""
 
@@ -185,7 +197,7 @@ class App:
         path = self._notebook()
         root = location.base(Path(path) if path else None)
         try:
-            place = location.find(root, Path(path)) if path else location.private(root, _kernel_key(self.shell))
+            place = location.find(root, Path(path)) if path else location.private(root, host.kernel_key(self.shell))
             return (place.folder / "journal.db").exists()
         except OSError:
             return False
@@ -194,7 +206,57 @@ class App:
         """Whether a front end is there that takes late updates of a cell's output."""
         if self.config.front_end != "auto":
             return bool(self.config.front_end == "live")
-        return bool(_session_name()) and getattr(self.shell, "kernel", None) is not None
+        known = host.session_name() or "__vsc_ipynb_file__" in self.shell.user_ns or "google.colab" in sys.modules
+        return bool(known) and getattr(self.shell, "kernel", None) is not None
+
+    def _awaits_page(self) -> bool:
+        """Whether a page may come: to any kernel, unless the settings say what the front end is."""
+        return self.config.front_end == "auto" and getattr(self.shell, "kernel", None) is not None
+
+    # pages
+
+    def _open_bridge(self) -> None:
+        """On the runtime's loop: make the page's other side; its import would hold up a cell, and the loop."""
+        if not self._awaits_page() or self._opening:
+            return
+        if self._hub is not None:
+            self._hub.announce()
+            return
+        self._opening = True
+        bridge = "jupyter_orchestra.bridge.hub"
+        importing = asyncio.get_running_loop().run_in_executor(None, import_module, bridge)
+        importing.add_done_callback(self._build_bridge)
+
+    def _build_bridge(self, importing: asyncio.Future[Any]) -> None:
+        self._opening = False
+        if importing.cancelled() or self._closed:
+            return
+        if (error := importing.exception()) is not None:
+            log.error("pages can't be reached", exc_info=error)
+            return
+        from .bridge.comms import Comms
+        from .bridge.hub import Hub
+        from .notebook.composed import Composer
+
+        runtime, kernel = self.runtime(), self.shell.kernel  # type: ignore[attr-defined]
+        self._hub = Hub(
+            self.client,
+            Comms(kernel, runtime.on_loop),
+            self.sink.kept,
+            Composer(self.client, self.context).dispatch,
+            private=self.journal.private,
+        )
+        self.sink.attach(self._hub)
+        if self._is_live():
+            self._hub.announce()
+
+    def _close_bridge(self) -> None:
+        """On the runtime's loop: pages that live after all find out when they hear of the extension again."""
+        self.inline.close()
+        hub, self._hub = self._hub, None
+        if hub is not None:
+            self.sink.attach(None)
+            hub.close()
 
     # the journal's troubles and its size
 
@@ -231,10 +293,14 @@ class App:
 
     def attach(self) -> None:
         """Register magics and hooks."""
+        guards.install(self.shell)
         api.connect(self.client)
         self.shell.register_magics(self.magics)
         self.shell.events.register("pre_run_cell", self._before_cell)
         self.shell.events.register("post_run_cell", self._after_cell)
+        if self._was_attached and self._made is not None:
+            self._made.on_loop(self._open_bridge)
+        self._was_attached = True
         try:
             self._runtime = self.thread.runtime(NOTICE_WITHIN if self._comes_back else 0)
         except FutureTimeout:
@@ -246,12 +312,23 @@ class App:
 
     def detach(self) -> None:
         """Take hooks and magics away; the tasks run on."""
+        self._leave_pages()
         self.shell.events.unregister("pre_run_cell", self._before_cell)
         self.shell.events.unregister("post_run_cell", self._after_cell)
         for kind, names in self.magics.magics.items():
             for name in names:
                 self.shell.magics_manager.magics[kind].pop(name, None)
         api.connect(None)
+
+    def _ask_inline(self, action: str, uid: str) -> Future[e.Answer]:
+        """A button of an inline card was pressed."""
+        runtime = self.runtime()
+        return runtime.ask(ASKED[action](runtime.now(), runtime.new_request(), targets=(uid,)))
+
+    def _leave_pages(self) -> None:
+        if self._made is not None:
+            with contextlib.suppress(FutureTimeout, CancelledError):
+                self._made.on_loop(self._close_bridge).result(1.0)
 
     def tell(self) -> None:
         """Say what the person must know of the journal, once."""
@@ -285,6 +362,7 @@ class App:
 
     def _flush(self) -> None:
         self.sink.flush()
+        self.sink.settle()
 
     def _is_idle(self) -> bool:
         """Nothing to do: the orchestra is not there yet, or this is not the main shell."""
@@ -322,9 +400,10 @@ class App:
         if self._closed or os.getpid() != self._process:  # a fork of the kernel ends, not the kernel
             return
         self._closed = True
+        self._leave_pages()
         self.thread.stop()
         if self._journal is not None:
-            gone = self._journal.private and not _restarting(self.shell)
+            gone = self._journal.private and not host.restarting(self.shell)
             if self._keeper is not None:
                 self._keeper.close(gone)
             self._journal.close(delete=gone)
@@ -408,17 +487,6 @@ def _read_state(data: bytes, states: list[MachineState]) -> bool:
     return True
 
 
-def _plugins(launcher: Any) -> Iterator[Worker]:
-    """Workers of other packages: entry points whose object takes the launcher and gives a Worker."""
-    from importlib.metadata import entry_points
-
-    for point in entry_points(group="jupyter_orchestra.workers"):
-        try:
-            yield point.load()(launcher)
-        except Exception as error:
-            log.error("the worker plugin %r could not be loaded: %r", point.name, error)
-
-
 def _warm_up() -> None:
     """Import what the first dispatch needs, while the person reads on."""
     import_module("jupyter_orchestra.workers.pickling")
@@ -428,52 +496,3 @@ def _doctor() -> str:
     from . import doctor
 
     return doctor.render(doctor.run_checks())
-
-
-def _session_name() -> str:
-    """The notebook's path by the Jupyter server's word, which is for the kernel that the server started alone.
-
-    A program that a cell starts, such as papermill, inherits the word and must not take it for its own.
-    """
-    owner = os.environ.get("ORCHESTRA_KERNEL", str(os.getpid()))
-    if owner != str(os.getpid()) or "ORCHESTRA_RUNTIME" in os.environ:
-        return ""
-    os.environ["ORCHESTRA_KERNEL"] = owner
-    return os.environ.get("JPY_SESSION_NAME", "")
-
-
-def _register_exit(close: Callable[[], None]) -> None:
-    """Call `close` when the process ends, before the thread pools of concurrent.futures are shut, where that can be."""
-    early = getattr(threading, "_register_atexit", None)
-    if early is not None:
-        early(close)
-    atexit.register(close)
-
-
-def _kernel_loop(shell: InteractiveShell) -> Any:
-    """The kernel's own event loop, None outside a kernel."""
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None:
-        return None
-    import asyncio
-
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return getattr(getattr(kernel, "io_loop", None), "asyncio_loop", None)
-
-
-def _kernel_key(shell: InteractiveShell) -> str:
-    """What a restart of the kernel keeps: its connection file; else this process."""
-    if getattr(shell, "kernel", None) is not None:
-        from ipykernel.kernelapp import IPKernelApp
-
-        if IPKernelApp.initialized():
-            return str(IPKernelApp.instance().abs_connection_file)
-    return f"process {os.getpid()}"
-
-
-def _restarting(shell: InteractiveShell) -> bool:
-    """Whether the kernel ends because it is restarted."""
-    message = getattr(getattr(shell, "kernel", None), "_shutdown_message", None)
-    return bool(message and message.get("content", {}).get("restart"))

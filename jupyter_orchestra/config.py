@@ -33,7 +33,9 @@ class Orchestra(SingletonConfigurable):
     max_unfinished = Int(10_000, min=1, help="Tasks that may be unfinished at once.").tag(config=True)
     notebook = Unicode("", help="The notebook's path, where the kernel can't know it.").tag(config=True)
     front_end = Enum(
-        ["auto", "live", "headless"], "auto", help="Whether cards are updated late (live) or with the next cell."
+        ["auto", "live", "headless"],
+        "auto",
+        help="Where results show: auto (new cells where a page takes them), live (cards) or headless (the next cell).",
     ).tag(config=True)
 
     def apply_project(self, folder: Path) -> None:

@@ -22,7 +22,7 @@ from .attempt import Attempt, Reporter, after, emptied, outcome_of
 from .board import Board
 from .core import events as e
 from .core.machine import Machine
-from .core.model import Capture, Failure, Kind, Result, State
+from .core.model import Capture, Failure, Kind, Result, State, Task
 from .core.ports import Blocked, Failed, Finished, Job, Journal, Outcome, Worker
 from .core.views import TaskView, view
 from .errors import NO_ROOM
@@ -48,6 +48,9 @@ class Sink(Protocol):
 
     def output(self, uid: str, attempt: int, output: dict[str, object]) -> None:
         """Live output of a running attempt."""
+
+    def drop(self, uid: str) -> None:
+        """A task was forgotten."""
 
 
 class Clock:
@@ -184,7 +187,7 @@ class Runtime:
         self._inbox.appendleft(e.KernelStarted(self.now(), self.epoch, kinds=kinds, max_unfinished=self.max_unfinished))
         self._drain()
         for task in self.machine.tasks.values():  # nothing of this is news, so nothing waits for a commit
-            self.board.announce(view(task, self.machine.state.blocked))
+            self.board.announce(self._picture(task))
         try:
             await self._stop.wait()
         finally:
@@ -250,7 +253,7 @@ class Runtime:
                     self._show(wish.uid, later)
                 case e.Deliver():
                     if (task := self.machine.tasks.get(wish.uid)) is not None:
-                        later.append(partial(self._deliver, view(task)))
+                        later.append(partial(self._deliver, self._picture(task)))
                 case e.DropTask():
                     changed[wish.uid] = None
                     later.append(partial(self._withdraw, wish.uid))
@@ -268,11 +271,15 @@ class Runtime:
             except Exception:
                 log.exception("announcing failed")
 
+    def _picture(self, task: Task) -> TaskView:
+        state = self.machine.state
+        return view(task, state.blocked, state.kinds.get(task.spec.worker))
+
     def _show(self, uid: str, later: list[Callable[[], None]]) -> None:
         task = self.machine.tasks.get(uid)
         if task is None:
             return
-        picture = view(task, self.machine.state.blocked)
+        picture = self._picture(task)
         blocked_cancel = self.machine.state.blocked and picture.state is State.CANCELLED
         if picture.ended and not blocked_cancel:
             later.append(partial(self._announce, picture))
@@ -292,6 +299,8 @@ class Runtime:
         self.board.withdraw(uid)
         if picture is not None and picture.capture is not None:
             self.release(picture.capture)
+        if self.sink is not None:
+            self.sink.drop(uid)
 
     def _deliver(self, picture: TaskView) -> None:
         if self.sink is not None:

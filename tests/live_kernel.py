@@ -117,6 +117,7 @@ class LiveKernel:
         if notebook is not None:
             self._environment["JPY_SESSION_NAME"] = str(notebook)
         self._ran: dict[str, Ran] = {}
+        self.comm_listeners: list[Callable[[Message], None]] = []  # get every comm message of the kernel
         self.strangers: list[Message] = []  # parent headers of messages that belong to no cell
         self._displays: dict[str, Ran] = {}
         self.complaints: list[str] = []  # what the extension's own log says of its bugs
@@ -144,18 +145,27 @@ class LiveKernel:
 
     # cells
 
-    def send(self, code: str, subshell: str = "", silent: bool = False, wanted: dict[str, str] | None = None) -> Ran:
-        """Send a cell and do not wait for it."""
+    def send(
+        self,
+        code: str,
+        subshell: str = "",
+        silent: bool = False,
+        wanted: dict[str, str] | None = None,
+        *,
+        stdin: bool = False,
+        cell: str = "",
+    ) -> Ran:
+        """Send a cell and do not wait for it; `stdin`: it may ask the person, `cell`: its id."""
         content = {
             "code": code,
             "silent": silent,
             "store_history": not silent,
             "user_expressions": wanted or {},
-            "allow_stdin": False,
+            "allow_stdin": stdin,
             "stop_on_error": not silent,
         }
         message = self.client.session.msg("execute_request", content)
-        message["metadata"]["cellId"] = secrets.token_hex(4)
+        message["metadata"]["cellId"] = cell or secrets.token_hex(4)
         if subshell:
             message["header"]["subshell_id"] = subshell
         ran = self._ran[message["header"]["msg_id"]] = Ran()
@@ -230,6 +240,9 @@ class LiveKernel:
                 message = channel.get_msg(timeout=1)
                 if message["msg_type"] == "stream" and OWN_TRACEBACK.search(message["content"]["text"]):
                     self.complaints.append(message["content"]["text"])
+                if message["msg_type"].startswith("comm_"):
+                    for listener in list(self.comm_listeners):
+                        listener(message)
                 ran = self._ran.get(message["parent_header"].get("msg_id", ""))
                 if message["msg_type"] == "update_display_data":  # wherever it comes from, as in JupyterLab
                     ran = self._displays.get(display_id(message["content"]))

@@ -6,54 +6,30 @@ import html
 import re
 from typing import Any
 
+import msgspec
+
+from ..core.lines import MARKS, card, clipped, joined
 from ..core.model import State
 from ..core.views import TaskView
+from ..core.wire import CARD_MIME, CardLine
 
-MARKS = {
-    State.WAITING: "…",
-    State.QUEUED: "…",
-    State.RUNNING: "▶",
-    State.PAUSED: "‖",
-    State.DONE: "✓",
-    State.FAILED: "✗",
-    State.CANCELLED: "⊘",
-    State.LOST: "?",
-}
+__all__ = ["MARKS", "bundle", "card", "clipped", "joined", "page_bundle", "plain_text", "result_bundle", "table"]
+
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 LARGE = 4_000_000  # characters of HTML that a card takes; %task shows more
-SHOWN = 64_000  # characters of one stream that a cell shows
 CLIP = 20_000  # characters of text in a card that fills itself; %task shows the whole
-
-
-def card(view: TaskView, now: float) -> str:
-    """The task in one line: mark, name, worker, state, and what matters in that state."""
-    return f"{MARKS[view.state]} {view.name} · {view.worker} · {_status(view, now)}"
-
-
-def _status(view: TaskView, now: float) -> str:
-    seconds = f"{view.seconds(now):.1f} s"
-    if view.state is State.RUNNING:
-        done = f" {view.progress:.0%}" if view.progress is not None else ""
-        stopping = ", stopping" if view.stopping else ""
-        return f"running{done} · {seconds}{stopping}" + (f" · {view.line}" if view.line else "")
-    if view.state is State.DONE:
-        return f"done in {seconds}"
-    if view.needs_you and not view.ended:
-        return f"{view.state} · blocked: {view.needs_you}"
-    if view.state is State.WAITING:
-        return "waiting for the cell above" if view.snapshot else f"waiting for {', '.join(view.after)}"
-    if view.state is State.LOST:
-        return f"lost: {view.reason}; {view.needs_you}"
-    if view.state is State.FAILED and view.started_at is not None:
-        return f"failed after {seconds}: {view.reason}"
-    if view.reason.startswith(view.state):
-        return view.reason
-    return str(view.state) + (f": {view.reason}" if view.reason else "")
 
 
 def bundle(text: str) -> dict[str, Any]:
     """A line as a MIME bundle."""
     return {"text/plain": text}
+
+
+def page_bundle(text: str, view: TaskView) -> dict[str, Any]:
+    """A line as a MIME bundle which a page links to its own card of the task."""
+    line = view.needs_you or view.reason or view.line
+    link = CardLine(uid=view.uid, name=view.name, worker=view.worker, state=view.state, line=line)
+    return {**bundle(text), CARD_MIME: msgspec.to_builtins(link)}
 
 
 def result_bundle(line: str, outputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -87,20 +63,6 @@ def _as_html(output: dict[str, Any]) -> str:
         if mime in data and len(joined(data[mime])) <= LARGE:
             return f"<div>{joined(data[mime])}</div>"
     return f"<pre>{html.escape(plain_text(output)[:CLIP])}</pre>"
-
-
-def clipped(text: str) -> str:
-    """A stream's text for a cell: beyond 64,000 characters, its two ends and what is missing between them."""
-    if len(text) <= SHOWN:
-        return text
-    left_out = len(text) - SHOWN
-    hint = f"[… {left_out:,} characters are not shown here; the handle's stdout and the artifacts have them …]"
-    return f"{text[: SHOWN // 2]}\n{hint}\n{text[-SHOWN // 2 :]}"
-
-
-def joined(text: str | list[str]) -> str:
-    """A multi-line string of nbformat as one string."""
-    return text if isinstance(text, str) else "".join(text)
 
 
 def table(views: list[TaskView], now: float) -> str:

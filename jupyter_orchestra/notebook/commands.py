@@ -1,4 +1,4 @@
-"""What ``%orchestra`` can do: a table of commands, each giving the text to show; it prints nothing itself."""
+"""What ``%orchestra`` can do: a table of commands, each giving the text or bundle to show; it prints nothing itself."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from difflib import get_close_matches
 from ..client.client import Client, states_of
 from ..core import events as e
 from ..errors import NotAvailableError, UsageError
+from .publisher import Bundle
 
 LATER = {
     "model": "choosing models comes with agent workers",
     "leases": "leases come with the controller",
-    "timeline": "the timeline comes with the sidebar",
     "stop": "it ends a turn of the master, and %%chat comes later",
     "agents": "agent workers come later",
     "tools": "tools come with agent workers",
@@ -49,11 +49,16 @@ class Commands:
         about: Callable[[], list[str]],
     ) -> None:
         self._client, self._doctor, self._config, self._clean, self._about = client, doctor, config, clean, about
-        self._table: dict[str, tuple[str, Callable[[list[str]], str]]] = {
+        self._table: dict[str, tuple[str, Callable[[list[str]], str | Bundle]]] = {
             "status": ("how many tasks are in which state, and where the journal is", self._status),
             "doctor": ("what this machine can do, and how to get what is missing", lambda words: self._doctor()),
             "explain": ("explain NAME: why a task is where it is", self._explain),
             "log": ("log [NAME]: the last changes of state", self._log),
+            "timeline": (
+                "timeline [--all | NAME...]: when which task waited, queued and ran, and the critical path; "
+                "without names those since the last ten minutes of rest",
+                self._timeline,
+            ),
             "retry": ("retry NAME...: run failed, cancelled or lost tasks again", self._retry),
             "forget": ("forget NAME...: drop ended tasks and their results", self._forget),
             "clean": ("drop all ended tasks that have been shown, and give their space back", self._clean_up),
@@ -63,8 +68,8 @@ class Commands:
             ),
         }
 
-    def run(self, line: str) -> str:
-        """The text that a command answers with. Raises UsageError for an unknown one."""
+    def run(self, line: str) -> str | Bundle:
+        """The text or the bundle that a command answers with. Raises UsageError for an unknown one."""
         try:
             words = shlex.split(line)
         except ValueError as error:
@@ -109,6 +114,23 @@ class Commands:
             for step, name in steps[-40:]
         ]
         return "\n".join(lines) or "nothing has happened yet"
+
+    def _timeline(self, words: list[str]) -> str | Bundle:
+        from . import timeline, timeline_svg, timeline_text
+
+        names = [word for word in words if word != "--all"]
+        if flag := next((name for name in names if name.startswith("-")), ""):
+            raise UsageError(f"%orchestra timeline: unknown flag {flag}; there is --all")
+        if names and len(names) < len(words):
+            raise UsageError("%orchestra timeline takes names or --all, not both")
+        views, now = self._client.board.all(), self._client.runtime.now()
+        if names:
+            views = timeline.with_those_before([self._client.find(name).uid for name in names], views)
+        elif not words:
+            views = timeline.recent(views, now)
+        drawn = timeline.timeline(views, now)
+        text = timeline_text.write(drawn)
+        return timeline_svg.bundle(drawn, text) if drawn.rows else text
 
     def _retry(self, words: list[str]) -> str:
         handles = self._client.control(e.RetryAsked, _some(words, "retry"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import uuid
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from ..client.request import Request
 from ..core.model import Anchor, Capture
+from .conversation import on_subshell
 
 SNAPSHOT_CODE = "__import__('jupyter_orchestra.app').app.take_snapshot({uid!r})"
 
@@ -48,6 +50,15 @@ class CellContext:
         self._shell, self._notebook, self._snapshots = shell, notebook, snapshots
         self._later: dict[str, Request] = {}
 
+    @property
+    def notebook(self) -> str:
+        """The notebook's path, empty when unknown."""
+        return self._notebook
+
+    def for_page(self) -> PageContext:
+        """The context of one message of the page, which belongs to no cell."""
+        return PageContext(self)
+
     def parent(self) -> dict[str, Any]:
         """The execute request of the running cell, empty outside a kernel."""
         get_parent = getattr(self._shell, "get_parent", None)
@@ -84,8 +95,11 @@ class CellContext:
         return self._snapshots.take(request, self._shell.user_ns)
 
     def must_wait(self) -> bool:
-        """On a subshell, cells sent before this one may still run on the main shell."""
-        return threading.current_thread().name.startswith("subshell-")
+        """On a subshell, cells sent before this one may still run on the main shell.
+
+        A thread that a cell began does not wait: what it sees is there, and its cell may be waiting for it.
+        """
+        return on_subshell()
 
     def snapshot_later(self, uid: str, request: Request) -> None:
         """Queue behind the cells sent so far: the kernel asks itself, through its own shell channel."""
@@ -114,6 +128,35 @@ class CellContext:
         nest_asyncio2.apply(loop)
         loop.run_until_complete(_spin(done, loop.time() + timeout))
         return True
+
+
+class PageContext(CellContext):
+    """What the page asks for: in no cell, on any thread, while any cell may run; all of it is one cohort."""
+
+    def __init__(self, cells: CellContext) -> None:
+        super().__init__(cells._shell, cells._notebook, cells._snapshots)
+        self._later = cells._later
+        self._cohort = uuid.uuid4().hex
+
+    def parent(self) -> dict[str, Any]:
+        """No request: the last cell's is not its own."""
+        return {}
+
+    def anchor(self, uid: str, request: Request) -> Anchor:
+        """The notebook alone."""
+        return Anchor(self._notebook, "", "", {})
+
+    def cohort(self) -> str:
+        """An id of its own."""
+        return self._cohort
+
+    def must_wait(self) -> bool:
+        """Cells sent before may still run."""
+        return True
+
+    def pump(self, done: Callable[[], bool], timeout: float) -> bool:
+        """It waits for nothing."""
+        return False
 
 
 async def _spin(done: Callable[[], bool], end: float) -> None:

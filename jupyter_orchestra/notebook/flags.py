@@ -12,7 +12,7 @@ from ..errors import UsageError
 
 
 class HelpShown(Exception):
-    """``--help`` was given and has been printed."""
+    """``--help`` was given; carries what is to be shown."""
 
 
 class Flags(argparse.ArgumentParser):
@@ -29,8 +29,7 @@ class Flags(argparse.ArgumentParser):
         except ValueError as error:
             raise UsageError(f"{self.prog}: {error}: close the quotes") from None
         if "-h" in words or "--help" in words:
-            self.print_help()
-            raise HelpShown
+            raise HelpShown(self.format_help().rstrip())
         try:
             found, rest = self.parse_known_args(words)
         except argparse.ArgumentError as error:

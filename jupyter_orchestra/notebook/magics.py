@@ -16,12 +16,13 @@ from ..client.request import is_variable, make_request, seconds
 from ..core import events as e
 from ..core.model import Stage, State
 from ..core.views import TaskView
-from ..errors import NotAvailableError, OrchestraError, UsageError
+from ..errors import NotAvailableError, OrchestraError, UnknownTaskError, UsageError
 from . import flags
-from .cards import bundle, card, table
+from .cards import card, table
 from .commands import Commands
 from .context import CellContext
 from .publisher import Publisher
+from .saved import show_saved
 from .sink import NotebookSink
 
 LATER = ("tier", "model", "role", "needs", "budget", "on", "allow", "review")
@@ -46,7 +47,8 @@ def _line(action: Callable[..., Any]) -> Callable[..., Any]:
     def run(self: OrchestraMagics, *args: str) -> Any:
         try:
             return action(self, *args)
-        except flags.HelpShown:
+        except flags.HelpShown as shown:
+            self._say(str(shown))
             return None
 
     run.__name__, run.__doc__ = action.__name__, action.__doc__
@@ -78,8 +80,7 @@ class OrchestraMagics(Magics):
         if handle_name is not None:
             self._namespace[handle_name] = handle
         view = handle.view
-        line = card(view, self._client.runtime.now())
-        self._publisher.display_first(bundle(line), view.anchor.display if view.anchor else "")
+        self._publisher.display_first(self._sink.bundle(view), view.anchor.display if view.anchor else "")
         if block:
             self._gather([handle], None)
         return None
@@ -101,19 +102,24 @@ class OrchestraMagics(Magics):
     @_line
     def task(self, line: str) -> None:
         """Show one task, its result again once it has ended."""
-        handle = self._client.find(flags.task_flags().read(line)["name"])
-        if not handle.ready() and not self._sink.live:
+        name = flags.task_flags().read(line)["name"]
+        cell = str(self._context.parent().get("metadata", {}).get("cellId", ""))
+        try:
+            handle = self._client.find(name)
+        except UnknownTaskError:
+            if show_saved(self._publisher, self._context.notebook, cell, name):
+                return
+            raise
+        if not handle.ready() and not self._sink.live and not self._context.must_wait():
             self._gather([handle], None)
             return
         if handle.ready():
-            with self._sink.claim([handle.uid]):
-                if not self._sink.flush(lambda view: view.uid == handle.uid):
-                    self._sink.render(handle.view)
+            self._sink.show_again(handle.view, cell)
             self._put(handle.view)
             return
         display = f"jo-task-{uuid.uuid4().hex[:12]}"
-        self._publisher.display(bundle(card(handle.view, self._client.runtime.now())), display_id=display)
-        self._sink.fills(handle.uid, display, self._context.header())
+        self._publisher.display(self._sink.bundle(handle.view), display_id=display)
+        self._sink.fills(handle.uid, display, self._context.header(), cell)
 
     @line_magic
     @_line
@@ -131,7 +137,7 @@ class OrchestraMagics(Magics):
         shown: set[str] = set()
         end = None if timeout is None else self._client.runtime.now() + timeout
         told = ""
-        with self._sink.claim(wanted):
+        with self._sink.claim(wanted, everything):
             while True:
                 left = [handle for handle in handles if not handle.ready()]
                 shown.update(self._sink.flush(lambda view: everything or view.uid in wanted))
@@ -235,7 +241,11 @@ class OrchestraMagics(Magics):
     @_line
     def orchestra(self, line: str) -> None:
         """Everything else: ``%orchestra --help`` lists it."""
-        self._say(self._commands.run(line))
+        answer = self._commands.run(line)
+        if isinstance(answer, str):
+            self._say(answer)
+        else:
+            self._publisher.display(answer)
 
     def bring_back(self, uids: Collection[str] | None = None) -> None:
         """Put returned variables of done tasks into the notebook: of those that a cell has waited for, or of all."""

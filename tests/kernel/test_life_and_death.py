@@ -208,7 +208,15 @@ def test_a_second_kernel_on_one_notebook_is_private_and_says_so(start_kernel: St
     assert first.ask("jo.task('mine').result") == 1
 
 
-def test_with_a_page_the_card_fills_itself_with_the_result(start_kernel: Start, notebook: Path) -> None:
+@pytest.fixture
+def cards_alone(tmp_path: Path) -> None:
+    """A front end that has no labextension, and says so."""
+    (tmp_path / "pyproject.toml").write_text('[tool.jupyter_orchestra]\nfront_end = "live"\n')
+
+
+def test_without_a_page_the_card_fills_itself_with_the_result(
+    start_kernel: Start, notebook: Path, cards_alone: None
+) -> None:
     kernel = start_kernel(notebook)
     ran = kernel.run("%%dispatch fills\nprint('came by itself')\n6 * 7")
     kernel.until(lambda: "came by itself" in ran.card)
@@ -220,8 +228,20 @@ def test_with_a_page_the_card_fills_itself_with_the_result(start_kernel: Start, 
     assert ran.card.splitlines()[-1] == "42", "showing it again leaves the first place as it is"
 
 
-def test_with_a_page_a_gathered_result_is_in_the_gathering_cell_and_the_card_says_done(
-    start_kernel: Start, notebook: Path
+def test_without_a_page_the_card_has_buttons_while_the_task_runs(
+    start_kernel: Start, notebook: Path, cards_alone: None
+) -> None:
+    kernel = start_kernel(notebook)
+    ran = kernel.run("%%dispatch pressed -w shell\nwhile ! test -e go; do sleep 0.02; done; echo over")
+    kernel.until(lambda: "application/vnd.jupyter.widget-view+json" in ran.displays[0])
+    assert ran.card.startswith("▶ pressed · shell · running")
+    kernel.run("open('go', 'w').close()")
+    kernel.until(lambda: ran.card.endswith("over"))
+    assert "application/vnd.jupyter.widget-view+json" not in ran.displays[0]
+
+
+def test_without_a_page_a_gathered_result_is_in_the_gathering_cell_and_the_card_says_done(
+    start_kernel: Start, notebook: Path, cards_alone: None
 ) -> None:
     kernel = start_kernel(notebook)
     ran = kernel.run("%%dispatch gathered -w shell\nsleep 0.3; echo came once")
@@ -233,7 +253,9 @@ def test_with_a_page_a_gathered_result_is_in_the_gathering_cell_and_the_card_say
     kernel.until(lambda: cancelled.card == "⊘ stopped · shell · cancelled by you")
 
 
-def test_with_a_page_a_result_fills_its_card_after_an_interrupted_gather(start_kernel: Start, notebook: Path) -> None:
+def test_without_a_page_a_result_fills_its_card_after_an_interrupted_gather(
+    start_kernel: Start, notebook: Path, cards_alone: None
+) -> None:
     kernel = start_kernel(notebook)
     ran = kernel.run("%%dispatch late -w shell\nwhile ! test -e go; do sleep 0.02; done; echo came after all")
     kernel.run("begun = False")
@@ -247,7 +269,7 @@ def test_with_a_page_a_result_fills_its_card_after_an_interrupted_gather(start_k
     assert "came after all" not in kernel.run("%gather").text
 
 
-def test_with_a_page_a_handle_shows_its_result_once(start_kernel: Start, notebook: Path) -> None:
+def test_without_a_page_a_handle_shows_its_result_once(start_kernel: Start, notebook: Path, cards_alone: None) -> None:
     kernel = start_kernel(notebook)
     kernel.run("h = jo.dispatch('echo from the api', 'plain', worker='shell')")
     kernel.until_state("plain", "done")
@@ -255,7 +277,9 @@ def test_with_a_page_a_handle_shows_its_result_once(start_kernel: Start, noteboo
     assert shown.count("from the api") == 1
 
 
-def test_with_a_page_the_first_notebook_shows_the_same(start_kernel: Start, notebook: Path) -> None:
+def test_without_a_page_the_first_notebook_shows_the_same(
+    start_kernel: Start, notebook: Path, cards_alone: None
+) -> None:
     shutil.copytree(FIRST_RUN.parent / "data", notebook.parent / "data", dirs_exist_ok=True)
     kernel = start_kernel(notebook, load=False)
     cells = [cell for cell in nbformat.read(FIRST_RUN, 4).cells if cell.cell_type == "code"]
@@ -269,7 +293,7 @@ def test_with_a_page_the_first_notebook_shows_the_same(start_kernel: Start, note
             kernel.until(lambda ran=ran: ran.card.startswith(("✓", "✗", "⊘")))
 
 
-def test_with_a_page_task_fills_its_own_cell(start_kernel: Start, notebook: Path) -> None:
+def test_without_a_page_task_fills_its_own_cell(start_kernel: Start, notebook: Path, cards_alone: None) -> None:
     kernel = start_kernel(notebook)
     kernel.run("h = jo.dispatch('while ! test -e go; do sleep 0.02; done; echo filled in', 'late', worker='shell')")
     ran = kernel.run("%task late")

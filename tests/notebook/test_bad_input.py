@@ -176,7 +176,7 @@ def test_a_task_that_asks_nothing_can_be_neither_approved_nor_declined(nb: LiveK
         ("%orchestra explain", "which task?"),
         ("%orchestra forget nobody", "no task is called 'nobody'"),
         ("%orchestra leases", "not available yet"),
-        ("%orchestra timeline", "not available yet"),
+        ("%orchestra workspaces", "not available yet"),
         ("%cancel", "which task?"),
         ("%pause", "which task?"),
         ("%resume --al", "unknown flag --al (did you mean --all?)"),

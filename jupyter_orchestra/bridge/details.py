@@ -1,0 +1,91 @@
+"""What the panel of one task is told: its whole picture, then its output as it comes; it sends nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ..core import wire
+from ..core.views import TaskView
+from ..errors import OrchestraError
+from .pictures import detail_of
+
+log = logging.getLogger("jupyter_orchestra")
+OUTPUTS = 200  # outputs of one message
+Outputs = list[dict[str, Any]]
+
+
+class Source(Protocol):
+    """Where panels get what they show."""
+
+    def view(self, uid: str) -> TaskView | None:
+        """The newest announced view."""
+
+    def explain(self, uid: str) -> str:
+        """Why the task is where it is, in one line."""
+
+    def live(self, uid: str, attempt: int) -> tuple[int, Outputs]:
+        """The outputs of a running attempt that are still kept, and the index of the first of them."""
+
+    def load(self, view: TaskView, done: Callable[[Outputs], None]) -> None:
+        """Read the outputs of an ended task, off the loop; `done` gets them on the loop."""
+
+
+class Watch:
+    """One task as one page watches it."""
+
+    def __init__(self, uid: str, source: Source) -> None:
+        self._uid, self._source = uid, source
+        self._told: tuple[object, ...] = ()  # what the last Detail said
+        self._attempt, self._sent = 0, 0  # outputs told of this attempt
+        self._loading: tuple[object, ...] = ()
+        self._loaded: Outputs | None = None
+
+    def next(self) -> wire.ToPage | None:
+        """A Detail whenever the state has changed, else the output that came since."""
+        view = self._source.view(self._uid)
+        if view is None:
+            return None
+        marks = (view.attempt, view.state, view.stopping, view.needs_you, view.name)
+        if marks != self._told:
+            return self._detail(view, marks)
+        return None if view.ended else self._output(view)
+
+    def _detail(self, view: TaskView, marks: tuple[object, ...]) -> wire.Detail | None:
+        if not view.ended:
+            first, outputs = self._source.live(view.uid, view.attempt)
+        elif self._loaded is None or self._loading != marks:
+            if self._loading != marks:
+                self._loading, self._loaded = marks, None
+                self._source.load(view, lambda found: self._take(marks, found))
+            return None
+        else:
+            first, outputs = 0, self._loaded
+        self._told, self._loaded, self._loading = marks, None, ()
+        self._attempt, self._sent = view.attempt, first + len(outputs)
+        return detail_of(view, self._source.explain(view.uid), first, outputs)
+
+    def _take(self, marks: tuple[object, ...], outputs: Outputs) -> None:
+        if self._loading == marks:
+            self._loaded = outputs
+
+    def _output(self, view: TaskView) -> wire.Output | None:
+        first, kept = self._source.live(view.uid, view.attempt)
+        index = max(self._sent, first)
+        new = kept[index - first : index - first + OUTPUTS]
+        if not new:
+            return None
+        self._sent = index + len(new)
+        return wire.Output(uid=view.uid, attempt=view.attempt, index=index, outputs=tuple(new))
+
+
+def outputs_or_why(read: Callable[[TaskView], Outputs], view: TaskView) -> Outputs:
+    """The outputs of a task, or an output that says why there are none."""
+    try:
+        return read(view)
+    except OrchestraError as error:
+        return [{"output_type": "stream", "name": "stderr", "text": f"{error}\n"}]
+    except Exception as error:
+        log.exception("the outputs of %s could not be read", view.name)
+        return [{"output_type": "stream", "name": "stderr", "text": f"its outputs can't be read: {error!r}\n"}]

@@ -1,0 +1,87 @@
+"""How a task looks on the wire; it sends nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core import wire
+from ..core.model import Usage
+from ..core.views import TaskView
+
+DETAIL_LIMIT = 16 << 20  # characters of outputs that a panel gets at once: those before are left out
+
+
+def card_of(view: TaskView) -> wire.Card:
+    """A task as the sidebar shows it."""
+    usage = view.result.usage if view.result is not None else Usage()
+    return wire.Card(
+        uid=view.uid,
+        name=view.name,
+        worker=view.worker,
+        role=view.role,
+        tier=view.tier,
+        state=view.state,
+        origin=view.origin,
+        deliver=view.deliver,
+        attempt=view.attempt,
+        version=view.version,
+        order=view.order,
+        dispatched_at=view.dispatched_at,
+        queued_at=view.queued_at,
+        started_at=view.started_at,
+        ended_at=view.ended_at,
+        paused_at=view.paused_at,
+        held=view.held,
+        after=view.after_uids,
+        cell=view.anchor.cell if view.anchor is not None else "",
+        result_cell=view.result_cell,
+        progress=view.progress,
+        line=view.line,
+        reason=view.reason,
+        needs_you=view.needs_you,
+        stopping=view.stopping,
+        stage=view.stage,
+        pausable=view.pausable,
+        steerable=view.steerable,
+        tokens=(usage.tokens_in + usage.tokens_out) or None,
+        cost=None,
+    )
+
+
+def artifacts_of(view: TaskView) -> tuple[wire.ArtifactLine, ...]:
+    """The files of a result."""
+    made = view.result.artifacts if view.result is not None else ()
+    return tuple(wire.ArtifactLine(name=one.name, mime=one.mime, size=one.blob.size) for one in made)
+
+
+def detail_of(view: TaskView, explanation: str, first: int, outputs: list[dict[str, Any]]) -> wire.Detail:
+    """What the panel of a task shows; `first` is the index of the first of the outputs."""
+    left_out = _too_early(outputs)
+    return wire.Detail(
+        uid=view.uid,
+        attempt=view.attempt,
+        brief=view.brief,
+        story=view.story,
+        explanation=explanation,
+        notes=view.result.notes if view.result is not None else (),
+        artifacts=artifacts_of(view),
+        trusted=view.trusted,
+        kind="agent" if view.agent else "code",
+        first=first + left_out,
+        outputs=tuple(outputs[left_out:]),
+    )
+
+
+def _too_early(outputs: list[dict[str, Any]]) -> int:
+    """How many of the first outputs do not fit; the last one always comes."""
+    size = 0
+    for index in range(len(outputs) - 1, -1, -1):
+        size += _weight(outputs[index])
+        if size > DETAIL_LIMIT:
+            return min(index + 1, len(outputs) - 1)
+    return 0
+
+
+def _weight(output: dict[str, Any]) -> int:
+    parts = [output.get("text", ""), *output.get("data", {}).values(), *output.get("traceback", ())]
+    return sum(len(part) for part in parts if isinstance(part, str | list))

@@ -1,0 +1,129 @@
+"""Draws a timeline as an SVG that holds no script, no style sheet, no id and no reference; it decides no place."""
+
+from __future__ import annotations
+
+import unicodedata
+from xml.sax.saxutils import escape, quoteattr
+
+from ..core.model import State
+from .cards import MARKS
+from .timeline import LEFT, PHASES, TOP, Bar, Link, Row, Timeline
+
+# A front end that shows an SVG as an image hands no colours in: then these stand on a ground of their own.
+GROUND = "fill:var(--jp-layout-color0,var(--vscode-editor-background,#fff))"
+INK = "var(--jp-ui-font-color1,var(--vscode-editor-foreground,#212121))"
+TEXT = f"fill:{INK}"
+FAINT = "fill:var(--jp-ui-font-color2,var(--vscode-descriptionForeground,#616161))"
+LINE = f"stroke:{INK};stroke-opacity:.2"
+BARS = {
+    State.WAITING: f"fill:{INK};fill-opacity:.3",
+    State.QUEUED: "fill:var(--jp-warn-color1,#e08600)",
+    State.RUNNING: "fill:var(--jp-brand-color1,#1976d2)",
+}
+HELD = "stroke:var(--jp-brand-color1,#1976d2)"
+ENDS = {
+    State.DONE: "fill:var(--jp-success-color1,#388e3c)",
+    State.FAILED: "fill:var(--jp-error-color1,#d32f2f)",
+    State.CANCELLED: FAINT,
+    State.LOST: "fill:var(--jp-error-color1,#d32f2f)",
+}
+SHARES = {State.WAITING: 0.25, State.QUEUED: 0.4, State.RUNNING: 0.6, State.PAUSED: 0.6}  # of a row's height
+LEGEND = {
+    State.WAITING: "waiting for tasks",
+    State.QUEUED: "waiting for slots and leases",
+    State.RUNNING: "running",
+    State.PAUSED: "paused",
+}
+TITLE = 600  # characters of a tooltip
+
+
+def draw(timeline: Timeline) -> str:
+    """The SVG."""
+    width, height = _number(timeline.width), _number(timeline.height)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label={quoteattr(plain(timeline.summary))} '
+        f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        'style="max-width:100%;height:auto;font:11px var(--jp-code-font-family,monospace)">',
+        f'<rect width="{width}" height="{height}" style="{GROUND}"/>',
+    ]
+    parts += _axis(timeline)
+    parts += [_link(link) for link in timeline.links]
+    for row in timeline.rows:
+        parts += _row(row, timeline.row_height)
+    parts += _foot(timeline)
+    return "".join([*parts, "</svg>"])
+
+
+def bundle(timeline: Timeline, text: str) -> dict[str, str]:
+    """The drawing for every kind of front end: as HTML it follows the theme and has tooltips, as an SVG it is an image.
+
+    All that it says of a task is escaped.
+    """
+    svg = draw(timeline)
+    return {"text/html": svg, "image/svg+xml": svg, "text/plain": text}
+
+
+def plain(text: str) -> str:
+    """A text without what XML can't hold or what would turn the reading direction; its lines stay."""
+    return "".join(char if char == "\n" or unicodedata.category(char)[0] != "C" else " " for char in text)[:TITLE]
+
+
+def _axis(timeline: Timeline) -> list[str]:
+    parts = []
+    for tick in timeline.ticks:
+        x = _number(tick.x)
+        parts.append(f'<path d="M{x} {TOP - 4:g}V{_number(timeline.bottom)}" style="{LINE}"/>')
+        parts.append(_text(tick.x, TOP - 9, tick.label, FAINT, "middle"))
+    return parts
+
+
+def _row(row: Row, height: float) -> list[str]:
+    weight = ";font-weight:bold" if row.critical else ""
+    parts = [
+        f"<g><title>{escape(plain(row.title))}</title>",
+        _text(LEFT - 10, row.y + 4, row.name, TEXT + weight, "end"),
+        *(_bar(bar, row.y, height * SHARES[bar.state], row.critical) for bar in row.bars),
+    ]
+    if row.end is not None:
+        parts.append(_text(row.x + 4, row.y + 4, MARKS[row.end], ENDS[row.end] + ";font-weight:bold"))
+    return [*parts, "</g>"]
+
+
+def _bar(bar: Bar, y: float, height: float, critical: bool = False) -> str:
+    top = _number(y - height / 2)
+    x, width = _number(bar.x), _number(bar.width)
+    if bar.state is State.PAUSED:  # hatched
+        end = _number(bar.x + bar.width)
+        return f'<path d="M{x} {_number(y)}H{end}" stroke-width="{height:g}" stroke-dasharray="2 3" style="{HELD}"/>'
+    rim = f";stroke:{INK};stroke-width:1.5" if critical and bar.state is State.RUNNING else ""
+    return f'<rect x="{x}" y="{top}" width="{width}" height="{height:g}" style="{BARS[bar.state]}{rim}"/>'
+
+
+def _link(link: Link) -> str:
+    path = f"M{_number(link.x1)} {_number(link.y1)}V{_number(link.y2)}H{_number(link.x2)}"
+    strength = "stroke-width:2" if link.critical else "stroke-width:1;stroke-opacity:.45"
+    return f'<path d="{path}" style="fill:none;stroke:{INK};{strength}"/>'
+
+
+def _foot(timeline: Timeline) -> list[str]:
+    y, x = timeline.bottom + 16, LEFT
+    parts = []
+    for state in PHASES:
+        parts.append(_bar(Bar(state, x, 18), y - 4, 20 * SHARES[state]))
+        parts.append(_text(x + 23, y, LEGEND[state], FAINT))
+        x += 42 + 6.7 * len(LEGEND[state])
+    if timeline.path.uids:
+        parts.append(_bar(Bar(State.RUNNING, x, 18), y - 4, 12, critical=True))
+        parts.append(_text(x + 23, y, "critical path", FAINT))
+    for number, note in enumerate(timeline.notes, 1):
+        parts.append(_text(LEFT, y + 16 * number, note, FAINT))
+    return parts
+
+
+def _text(x: float, y: float, text: str, style: str, anchor: str = "start") -> str:
+    where = f'x="{_number(x)}" y="{_number(y)}" text-anchor="{anchor}"'
+    return f'<text {where} style="{style}">{escape(plain(text))}</text>'
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")

@@ -1,0 +1,48 @@
+"""Writes a timeline as plain text, for front ends and runners that show no SVG; it decides no place."""
+
+from __future__ import annotations
+
+import time
+
+from ..core.model import State
+from .cards import MARKS
+from .timeline import LEFT, PHASES, PLOT, Row, Timeline, clipped, duration
+from .timeline_svg import plain
+
+COLUMNS = 40
+SIGNS = {State.WAITING: "·", State.QUEUED: "-", State.RUNNING: "█", State.PAUSED: "▒"}
+
+
+def write(timeline: Timeline) -> str:
+    """The table: a task a line, with how long it was in which phase, and its bar."""
+    if not timeline.rows:
+        return "no tasks yet: %%dispatch NAME at the top of a cell starts one"
+    head = ("", "name", "worker", *map(str, PHASES))
+    rows = [head, *(_cells(row) for row in timeline.rows)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    bars = ["", *(_bar(row) for row in timeline.rows)]
+    start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(timeline.since))
+    lines = [f"from {start} on, {duration(timeline.until - timeline.since)}"]
+    for cells, bar in zip(rows, bars, strict=True):
+        lines.append("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)), bar]).rstrip())
+    if timeline.path.uids:
+        lines.append(f"* {timeline.path_line}")
+    signs = ", ".join(f"{sign} {state}" for state, sign in SIGNS.items())
+    return "\n".join([*lines, *timeline.notes, signs])
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    mark = MARKS[row.view.state] + ("*" if row.critical else "")
+    worker = clipped(" ".join(plain(row.view.worker).split()))
+    spent = (row.track.spent(state) for state in PHASES)
+    return mark, row.name, worker, *(duration(seconds) if seconds else "" for seconds in spent)
+
+
+def _bar(row: Row) -> str:
+    """Its bar in signs; what is shorter than a column still gets one."""
+    line = [" "] * COLUMNS
+    for bar in row.bars:
+        first, last = (round((x - LEFT) / PLOT * COLUMNS) for x in (bar.x, bar.x + bar.width))
+        for column in range(min(first, COLUMNS - 1), min(max(last, first + 1), COLUMNS)):
+            line[column] = SIGNS[bar.state]
+    return "".join(line).rstrip()
