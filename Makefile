@@ -1,11 +1,12 @@
 # make demo    set up, then open the first notebook in JupyterLab (HEADLESS=1: run it here and print what happened)
 # make test    set up, then every check, cheapest first
 # make bench   set up the peers in .bench, then measure
+# make screenshot  take the README's picture of the real thing
 # make clean   remove everything that the others made
 
 PYTHON ?= python3
 # program:Debian-package pairs that the tests need besides Python
-SYSTEM_PROGRAMS := bash:bash git:git
+SYSTEM_PROGRAMS := bash:bash git:git chromium:chromium
 
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 LINK := .venv/share/jupyter/labextensions/jupyter-orchestra
@@ -14,7 +15,7 @@ LAB_SOURCES := $(shell find labextension/src labextension/style -type f) labexte
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: setup demo test bench clean system-packages
+.PHONY: setup demo test bench screenshot clean system-packages
 
 setup: .venv/.linked
 
@@ -82,6 +83,7 @@ test: setup system-packages
 	$(call check,mypy --strict,mypy jupyter_orchestra $(wildcard benchmarks))
 	$(call check,import contracts,lint-imports --no-logo)
 	$(call check,labextension types,(cd labextension && jlpm check))
+	$(call check,labextension tests,(cd labextension && jlpm test))
 	$(call check,pytest,python -m pytest)
 	$(if $(wildcard tests/mutants.py),$(call check,mutants,python tests/mutants.py))
 	$(if $(wildcard notebooks/*.ipynb),$(call check,notebooks,python -m pytest -W default -p no:cacheprovider --nbval-lax notebooks/))
@@ -92,8 +94,13 @@ test: setup system-packages
 	SKIP_JUPYTER_BUILDER=1 .bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
-bench: .bench/.installed
+bench: .bench/.installed $(BUILT)
 	PATH="$(CURDIR)/.bench/bin:$$PATH" python benchmarks/run.py
+
+# The notebook that the test plays is what the README shows.
+screenshot: setup system-packages
+	python -m pytest tests/browser/test_picture.py
+	cp build/browser/screenshot.png docs/screenshot.png
 
 clean:
 	rm -rf .venv .bench dist build jupyter_orchestra/labextension

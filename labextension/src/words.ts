@@ -1,0 +1,100 @@
+/** The words and figures that a person reads, from plain values. It knows no widget and holds nothing. */
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { Section } from './listing';
+import type { Group } from './model';
+import type { ICard, State } from './protocol';
+
+/** A state as the card says it; a word of its own while a cancel is under way. */
+export function stateWord(card: Pick<ICard, 'state' | 'stopping'>, trans: TranslationBundle): string {
+  if (card.stopping) {
+    return trans.__('stopping');
+  }
+  const words: Record<State, string> = {
+    waiting: trans.__('waiting'),
+    queued: trans.__('queued'),
+    running: trans.__('running'),
+    paused: trans.__('paused'),
+    done: trans.__('done'),
+    failed: trans.__('failed'),
+    cancelled: trans.__('cancelled'),
+    lost: trans.__('lost')
+  };
+  return words[card.state];
+}
+
+/** What there is to say beside the state, without saying it again: why it is so, else the last line of the task. */
+export function said(card: Pick<ICard, 'state' | 'stopping' | 'line' | 'reason'>): string {
+  if (card.state === 'running' && !card.stopping) {
+    return card.line;
+  }
+  const text = card.reason || card.line;
+  return text.startsWith(`${card.state} `) ? text.slice(card.state.length + 1) : text;
+}
+
+export function sectionTitle(section: Section, trans: TranslationBundle): string {
+  const titles: Record<Section, string> = {
+    'needs-you': trans.__('Needs you'),
+    running: trans.__('Running'),
+    waiting: trans.__('Waiting'),
+    finished: trans.__('Finished'),
+    others: trans.__('Other notebooks')
+  };
+  return titles[section];
+}
+
+/** `7 s`, `1:42` or `2:03:10`. */
+export function duration(seconds: number): string {
+  const whole = Math.floor(seconds);
+  if (whole < 60) {
+    return `${whole} s`;
+  }
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const minutes = Math.floor(whole / 60);
+  const hours = Math.floor(minutes / 60);
+  return hours === 0 ? `${minutes}:${two(whole % 60)}` : `${hours}:${two(minutes % 60)}:${two(whole % 60)}`;
+}
+
+/** `940`, `12.4k` or `3.1M`. */
+export function figure(value: number): string {
+  const short = (scaled: number, unit: string): string => `${scaled.toFixed(scaled < 100 ? 1 : 0)}${unit}`;
+  if (value < 1000) {
+    return String(value);
+  }
+  return value < 999_950 ? short(value / 1000, 'k') : short(value / 1e6, 'M');
+}
+
+/** `$0.03`; a small cost is not said to be none. */
+export function price(dollars: number): string {
+  return dollars > 0 && dollars < 0.01 ? '<$0.01' : `$${dollars.toFixed(2)}`;
+}
+
+/** What a task is: worker, role, tier, and which attempt. */
+export function facts(card: ICard, trans: TranslationBundle): string[] {
+  const parts = [card.worker, card.role, card.tier].filter(part => part !== '');
+  if (card.attempt > 1) {
+    parts.push(trans.__('attempt %1', card.attempt));
+  }
+  return parts;
+}
+
+/** What a task has used, where that is known. */
+export function usage(card: ICard, trans: TranslationBundle): string {
+  const tokens = card.tokens === null ? '' : trans.__('%1 tokens', figure(card.tokens));
+  const cost = card.cost === null ? '' : price(card.cost);
+  return [tokens, cost].filter(part => part !== '').join(' · ');
+}
+
+/** `3 running · 1 needs you`; what waits is said when nothing runs. Empty when nothing is under way. */
+export function summary(counts: Record<Group, number>, trans: TranslationBundle): string {
+  const parts: string[] = [];
+  if (counts.running > 0) {
+    parts.push(trans.__('%1 running', counts.running));
+  } else if (counts.waiting > 0) {
+    parts.push(trans.__('%1 waiting', counts.waiting));
+  }
+  if (counts['needs-you'] > 0) {
+    parts.push(trans._n('%1 needs you', '%1 need you', counts['needs-you']));
+  }
+  return parts.join(' · ');
+}

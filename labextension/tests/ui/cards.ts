@@ -1,0 +1,40 @@
+/** Cards and notebooks for the tests of the sidebar. It knows no widget. */
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import { NotebookModel } from '../../src/model';
+import type { ICard } from '../../src/protocol';
+
+function filled(text: string, args: unknown[]): string {
+  return text.replace(/%(\d)/g, (_, place) => String(args[Number(place) - 1]));
+}
+
+/** English as it stands in the source; the library's own translator is published as an ES module only. */
+export const trans = {
+  __: (text: string, ...args: unknown[]) => filled(text, args),
+  _n: (one: string, many: string, count: number, ...args: unknown[]) =>
+    filled(count === 1 ? one : many, [count, ...args])
+} as unknown as TranslationBundle;
+
+let made = 0;
+
+export function card(changes: Partial<ICard> = {}): ICard {
+  made += 1;
+  const times = { dispatched_at: 0, queued_at: 0, started_at: 0, ended_at: null, paused_at: null, held: 0 };
+  const flags = { needs_you: '', stopping: false, stage: null, pausable: true, steerable: false };
+  return {
+    ...{ uid: `u${made}`, name: `task-${made}`, worker: 'kernel', role: 'worker', tier: '', state: 'running' },
+    ...{ origin: 'person', deliver: 'idle', attempt: 1, version: 1, order: made, after: [], cell: '', result_cell: '' },
+    ...{ progress: null, line: '', reason: '', tokens: null, cost: null },
+    ...times,
+    ...flags,
+    ...changes
+  } as ICard;
+}
+
+/** A notebook whose kernel is there and has these tasks; what is said to it comes back in `said`. */
+export function notebook(id: string, ...cards: ICard[]): NotebookModel {
+  const model = new NotebookModel(id, `${id}.ipynb`);
+  const about = { seq: 0, protocol: 1, version: '0', now: 0, private: false, blocked: '', workers: [] };
+  model.take({ type: 'Snapshot', ...about, cards });
+  return model;
+}

@@ -1,0 +1,51 @@
+import { duration, facts, figure, price, said, stateWord, summary, usage } from '../../src/words';
+import { card, trans } from './cards';
+
+test.each([
+  [0, '0 s'],
+  [59.9, '59 s'],
+  [60, '1:00'],
+  [102, '1:42'],
+  [7390, '2:03:10']
+])('%d seconds are %s', (seconds, text) => {
+  expect(duration(seconds)).toBe(text);
+});
+
+test.each([
+  [940, '940'],
+  [12_400, '12.4k'],
+  [245_300, '245k'],
+  [999_960, '1.0M']
+])('%d tokens are %s', (tokens, text) => {
+  expect(figure(tokens)).toBe(text);
+});
+
+test('a small cost is not said to be none', () => {
+  expect(price(0)).toBe('$0.00');
+  expect(price(0.004)).toBe('<$0.01');
+  expect(price(2.5)).toBe('$2.50');
+});
+
+test('what is unknown is not said', () => {
+  expect(usage(card(), trans)).toBe('');
+  expect(facts(card({ tier: '', attempt: 1 }), trans)).toEqual(['kernel', 'worker']);
+  expect(usage(card({ tokens: 1500, cost: null }), trans)).toBe('1.5k tokens');
+});
+
+test('a task under cancel is stopping, whatever its state', () => {
+  expect(stateWord({ state: 'running', stopping: true }, trans)).toBe('stopping');
+  expect(stateWord({ state: 'lost', stopping: false }, trans)).toBe('lost');
+});
+
+test('beside the state stands the line of a running task, and else the reason, without the state again', () => {
+  expect(said(card({ line: 'epoch 3', reason: 'retried' }))).toBe('epoch 3');
+  expect(said(card({ state: 'failed', line: 'epoch 3', reason: 'out of memory' }))).toBe('out of memory');
+  expect(said(card({ state: 'cancelled', reason: 'cancelled by you' }))).toBe('by you');
+});
+
+test('the summary says what runs and what needs the person, and what waits when nothing runs', () => {
+  const none = { 'needs-you': 0, running: 0, waiting: 0, finished: 7 };
+  expect(summary(none, trans)).toBe('');
+  expect(summary({ ...none, running: 3, waiting: 2, 'needs-you': 1 }, trans)).toBe('3 running · 1 needs you');
+  expect(summary({ ...none, waiting: 2, 'needs-you': 2 }, trans)).toBe('2 waiting · 2 need you');
+});
