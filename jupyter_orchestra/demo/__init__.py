@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 NOTEBOOK = "00_first_run.ipynb"
 CELL_TIMEOUT = 300  # seconds
 MARK = "jupyter_orchestra.demo:"
+SETTINGS: dict[str, dict[str, object]] = {  # of JupyterLab, by plugin of @jupyterlab/apputils-extension
+    "notification": {"fetchNews": "false", "checkForUpdates": False},
+    "sanitizer": {"allowCommandLinker": False},
+}
 
 # Runs in the notebook's kernel after its last cell; handles that lack a figure give null.
 FIGURES = f"""
@@ -120,14 +124,16 @@ def lab_command(notebook: Path) -> list[str]:
 
 
 def lab_settings(folder: Path) -> dict[str, str]:
-    """Write settings that ask nobody about news, and return the environment that makes JupyterLab read them.
+    """Write settings for the demo, and return the environment that makes JupyterLab read them.
+
+    Nobody is asked about news, and no button in shown text runs a command of JupyterLab.
 
     Nothing of the person's own settings and workspaces is touched.
     """
     settings, workspaces = folder / "settings", _made(folder / "workspaces")
-    notification = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    _made(notification.parent)
-    notification.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}), encoding="utf-8")
+    for plugin, values in SETTINGS.items():
+        file = _made(settings / "@jupyterlab" / "apputils-extension") / f"{plugin}.jupyterlab-settings"
+        file.write_text(json.dumps(values), encoding="utf-8")
     return {"JUPYTERLAB_SETTINGS_DIR": str(settings), "JUPYTERLAB_WORKSPACES_DIR": str(workspaces)}
 
 

@@ -25,5 +25,7 @@ def test_binder_files_make_the_first_notebook_run(tmp_path: Path) -> None:
 
     settings = tmp_path / "venv" / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
     assert json.loads(settings.read_text())["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
+    sanitizer = json.loads(settings.read_text())["@jupyterlab/apputils-extension:sanitizer"]
+    assert sanitizer == {"allowCommandLinker": False}
 
     run([programs / "jupyter", "execute", "--inplace", NOTEBOOK.name], cwd=source / NOTEBOOK.parent, env=env)

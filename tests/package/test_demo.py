@@ -149,6 +149,8 @@ def get(url: str) -> dict[str, object]:
 def test_jupyterlab_of_the_demo_shows_no_news_and_finds_the_labextension(lab: str) -> None:
     news = get(f"{lab}/lab/api/settings/@jupyterlab/apputils-extension:notification")
     assert json.loads(str(news["raw"]))["fetchNews"] == "false"
+    cleaning = get(f"{lab}/lab/api/settings/@jupyterlab/apputils-extension:sanitizer")
+    assert json.loads(str(cleaning["raw"]))["allowCommandLinker"] is False
     assert get(f"{lab}/api/contents/mine.ipynb?content=0")["type"] == "notebook"
     with urlopen(f"{lab}/lab", timeout=10) as page:
         assert b"jupyter-orchestra" in page.read()
