@@ -9,7 +9,7 @@ import signal
 import sys
 import types
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NoReturn, cast
 
 from ipykernel.compiler import XCachingCompiler
@@ -120,12 +120,16 @@ class TaskShell(ZMQInteractiveShell):
     def _exiter(self) -> Exit:
         return Exit(self)  # type: ignore[no-untyped-call]
 
-    def put(self, kind: str, payload: bytes = b"", **fields: Any) -> None:
-        """Add a frame to the running task's spool, after the text before it."""
+    def put(self, kind: str, payload: bytes = b"", *, patient: bool = True, **fields: Any) -> None:
+        """Add a frame to the running task's spool, after the text before it; one that may be lost is not patient."""
         self.console.flush()
         spool = self.console.spool
         if spool is not None and os.getpid() == self.process:  # a forked child has text to add, and no result
-            patiently(lambda: spool.frame(kind, payload, **fields))
+            if patient:
+                patiently(lambda: spool.frame(kind, payload, **fields))
+            else:
+                with suppress(OSError):
+                    spool.frame(kind, payload, **fields)
 
     def renew(self, task: str, code: str) -> dict[str, Any]:
         """Make a fresh ``__main__`` and give its namespace."""

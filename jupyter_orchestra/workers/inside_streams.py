@@ -6,7 +6,7 @@ import io
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from select import POLLIN, poll
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ class Console:
 
     def __init__(self) -> None:
         self.spool: SpoolWriter | None = None
+        self.idle: Callable[[], None] = lambda: None  # called about once a second, for what else waits to be written
         self._lock = threading.RLock()
         self._partial: tuple[str, str] = ("", "")  # stream and text of a line that has no end yet
         self._prompt = PROMPT

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from ..processes.spool import SpoolWriter
@@ -36,10 +38,11 @@ class Trouble(Exception):
 
 
 class Progress:
-    """Writes how far the task is, at most 4 times a second; the last word always."""
+    """Writes how far the task is, at most 4 times a second; the last word always, at the latest a second on."""
 
     def __init__(self, put: Callable[..., None]) -> None:
         self._put = put
+        self._lock = threading.Lock()
         self.begin()
 
     def begin(self) -> None:
@@ -48,17 +51,19 @@ class Progress:
         self._waiting: tuple[float, str] | None = None
 
     def __call__(self, fraction: float, note: str) -> None:
-        self._waiting = (fraction, note)
+        with self._lock:
+            self._waiting = (fraction, note)
         now = time.monotonic()
         if now - self._at >= EVERY:
             self._at = now
             self.flush()
 
-    def flush(self) -> None:
+    def flush(self, patient: bool = True) -> None:
         """Write what waits."""
-        if self._waiting is not None:
-            (fraction, note), self._waiting = self._waiting, None
-            self._put("progress", fraction=fraction, line=note)
+        with self._lock:
+            waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._put("progress", patient=patient, fraction=waiting[0], line=waiting[1])
 
 
 class Runner:
@@ -72,6 +77,7 @@ class Runner:
         self._progress = Progress(shell.put)
         self._flush_c = ctypes.CDLL(None).fflush
         listen(self._progress)
+        console.idle = partial(self._progress.flush, patient=False)
         TqdmHook(self._progress).install()
 
     async def run(self, order: Order, code: str) -> dict[str, Any]:

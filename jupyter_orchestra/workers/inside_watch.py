@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from select import POLLIN, poll
@@ -29,6 +30,7 @@ class Watch(threading.Thread):
         waiting = poll()
         for fd in (self._lifeline, *self._console.descriptors):
             waiting.register(fd, POLLIN)
+        looked = time.monotonic()
         while True:
             ready = [fd for fd, _ in waiting.poll(TICK)]
             if self._lifeline in ready and not os.read(self._lifeline, CHUNK):
@@ -39,6 +41,9 @@ class Watch(threading.Thread):
                 self._console.drain()
             else:
                 self._console.flush()
+            if time.monotonic() - looked >= TICK / 1000:
+                looked = time.monotonic()
+                self._console.idle()
 
 
 def end_everything(files: Sequence[str]) -> None:

@@ -298,6 +298,19 @@ def test_progress_reaches_the_reporter() -> None:
     go(test())
 
 
+def test_the_last_word_of_progress_comes_though_the_task_goes_on_without_another(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with kernels() as k:
+            gate = tmp_path / "gate"
+            code = "import jupyter_orchestra as jo, os, time\nfor i in range(8):\n    jo.progress(i / 10, str(i))\n"
+            work = asyncio.create_task(k.finish(code + f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)"))
+            await until(lambda: k.told.lines[-1:] == ["7"])
+            gate.touch()
+            await work
+
+    go(test())
+
+
 def test_progress_goes_to_the_context_first_and_outside_a_task_nowhere() -> None:
     context: list[tuple[float, str]] = []
     process: list[tuple[float, str]] = []
