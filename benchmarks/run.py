@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # started as a script: find the package `benchmarks`
 
-from benchmarks import cancel, dispatch, host, load, machine, makespan, memory, throughput  # noqa: E402
+from benchmarks import cancel, dispatch, host, load, machine, makespan, memory, page, throughput  # noqa: E402
 from benchmarks.kernels import Bench  # noqa: E402
 from benchmarks.table import Row, markdown  # noqa: E402
 
@@ -23,6 +23,7 @@ GROUPS: dict[str, Callable[[Bench], list[Row]]] = {
     "cancel": cancel.run,
     "machine": machine.run,
     "memory": memory.run,
+    "page": page.run,
 }
 RESULTS = Path(__file__).with_name("results.md")
 INTRO = """# Results

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {
     "dispatch": ["prompt back after `%%dispatch`, p50, idle", "prompt back after `%%dispatch`, p99, idle"],
@@ -33,6 +35,19 @@ FIGURES = {
 }
 
 
+PAGE = [
+    "result ready → painted cell, page open, p50",
+    "result ready → painted cell, page open, p99",
+    "click on Cancel → handled in the kernel, main shell in `time.sleep`, p99",
+    "click on Cancel → handled in the kernel, main shell in a CPU loop, p99",
+    "Shift+Enter on a conversation cell → first output painted while a cell runs, p50",
+    "reload during a busy cell → cards back",
+    "sidebar with 60 tasks, page's longest task",
+    "wheel",
+    "labextension loaded at start",
+]
+
+
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), "--quick", "--no-peers", *options]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=170)
@@ -54,6 +69,16 @@ def test_a_quick_run_gives_every_row_of_ours(tmp_path: Path) -> None:
         assert f"\n{note}. " in text, figure
     for fact in ("date", "processor", "memory", "disk", "Python", "packages"):
         assert f"\n- {fact}: " in text
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="there is no Chromium: apt-get install chromium")
+def test_the_pages_group_gives_every_row(tmp_path: Path) -> None:
+    out = tmp_path / "results.md"
+    ran = run(tmp_path, "--only", "page", "--out", str(out))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    rows = [line.strip("|").split("|")[0].strip() for line in out.read_text("utf-8").splitlines() if line[:2] == "| "]
+    assert rows[2:] == PAGE
 
 
 def test_an_unknown_group_is_named(tmp_path: Path) -> None:
