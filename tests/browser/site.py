@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -150,11 +151,18 @@ class Site:
         self.api("POST", f"kernels/{self.kernel(name)}/restart")
 
     def end_kernels(self) -> None:
-        """Shut all kernels down."""
+        """Shut all kernels down; of two sessions on one kernel, the second is gone with the first."""
         for session in self.api("GET", "sessions"):
-            self.api("DELETE", f"sessions/{session['id']}")
+            self._delete(f"sessions/{session['id']}")
         for kernel in self.api("GET", "kernels"):
-            self.api("DELETE", f"kernels/{kernel['id']}")
+            self._delete(f"kernels/{kernel['id']}")
+
+    def _delete(self, path: str) -> None:
+        try:
+            self.api("DELETE", path)
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
 
     # what it is made of
 
