@@ -1,10 +1,11 @@
 /** What the person asks of tasks, and how that stands: pending, or refused and why. It knows no widget. */
+import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
 import type { NotebookModel } from './model';
 import { hasEnded } from './model';
-import type { IAct, ICard } from './protocol';
+import type { IAct, IAnswer, ICard } from './protocol';
 
 export type Action = IAct['action'];
 
@@ -38,6 +39,8 @@ function situation(card: ICard): string {
 }
 
 export class Actions {
+  constructor(private _trans: TranslationBundle) {}
+
   get changed(): ISignal<this, void> {
     return this._changed;
   }
@@ -81,7 +84,7 @@ export class Actions {
     if (answer.ok) {
       this._changed.emit();
     } else {
-      this.refuse(notebook.cards.get(card.uid) ?? card, answer.message);
+      this.refuse(notebook.cards.get(card.uid) ?? card, this._why(answer));
     }
   }
 
@@ -98,9 +101,13 @@ export class Actions {
     this._changed.emit();
     const answer = await notebook.ask(act);
     if (!answer.ok) {
-      this._notices.set(notebook, answer.message);
+      this._notices.set(notebook, this._why(answer));
       this._changed.emit();
     }
+  }
+
+  private _why(answer: IAnswer): string {
+    return answer.message || this._trans.__('the kernel is not there');
   }
 
   private _pending = new Map<string, Action>();

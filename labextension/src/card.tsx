@@ -11,7 +11,7 @@ import type { NotebookModel } from './model';
 import { hasEnded } from './model';
 import { hasCell } from './places';
 import type { ICard } from './protocol';
-import { facts, said, stateWord, usage } from './words';
+import { actionWord, facts, need, stateWord, usage } from './words';
 
 /** What cards share; the same object for the life of the sidebar. */
 export interface ITools {
@@ -25,6 +25,8 @@ export interface ICardProps {
   tools: ITools;
   notebook: NotebookModel;
   card: ICard;
+  /** What there is to say beside its state. */
+  text: string;
   pending: Action | null;
   refusal: string;
   /** Whether the kernel hears what is clicked. */
@@ -47,13 +49,14 @@ function hasProgress(card: ICard): boolean {
 }
 
 /** Lines for what a card needs: two where one would cut it in a sidebar of the usual width. */
-function needLines(card: ICard): number {
-  return card.needs_you === '' ? 0 : card.needs_you.length > 32 ? 2 : 1;
+function needLines(text: string): number {
+  return text === '' ? 0 : text.length > 32 ? 2 : 1;
 }
 
 /** Height of a card at the normal size of text, in pixels; the style sheet has the same measures. */
-export function cardHeight(card: ICard, refusal: string): number {
-  return 68 + (hasProgress(card) ? 5 : 0) + 16 * needLines(card) + (refusal !== '' ? 16 : 0);
+export function cardHeight(card: ICard, refusal: string, trans: TranslationBundle): number {
+  const lines = needLines(need(card, trans));
+  return 68 + (hasProgress(card) ? 5 : 0) + 16 * lines + (refusal !== '' ? 16 : 0);
 }
 
 interface IButtonProps {
@@ -86,13 +89,6 @@ function CardButton({ name, glyph, uid, reached, disabled, pending, onClick }: I
 
 function Buttons({ tools, notebook, card, pending, live, reached }: ICardProps): JSX.Element {
   const { trans, actions } = tools;
-  const names: Record<Action, string> = {
-    pause: trans.__('Pause'),
-    resume: trans.__('Resume'),
-    cancel: trans.__('Cancel'),
-    retry: trans.__('Retry'),
-    forget: trans.__('Drop')
-  };
   const common = { uid: card.uid, reached };
   return (
     <span className="jp-Orchestra-buttons">
@@ -100,7 +96,7 @@ function Buttons({ tools, notebook, card, pending, live, reached }: ICardProps):
         <CardButton
           key={action}
           {...common}
-          name={names[action]}
+          name={actionWord(action, trans)}
           glyph={action}
           disabled={!live || pending !== null}
           pending={pending === action}
@@ -140,8 +136,7 @@ function Progress({ card, trans }: { card: ICard; trans: TranslationBundle }): J
 }
 
 /** The state in a word, what there is to say of it, and what the task has used. */
-function Line({ card, trans }: { card: ICard; trans: TranslationBundle }): JSX.Element {
-  const text = said(card);
+function Line({ card, text, trans }: { card: ICard; text: string; trans: TranslationBundle }): JSX.Element {
   return (
     <div className="jp-Orchestra-line" id={lineId(card.uid)} title={text}>
       <span className="jp-Orchestra-state">{stateWord(card, trans)}</span>
@@ -152,8 +147,9 @@ function Line({ card, trans }: { card: ICard; trans: TranslationBundle }): JSX.E
 }
 
 export const Card = React.memo(function Card(props: ICardProps): JSX.Element {
-  const { tools, notebook, card, refusal } = props;
+  const { tools, notebook, card, text, refusal } = props;
   const { trans } = tools;
+  const needed = need(card, trans);
   const about = facts(card, trans).join(' · ');
   return (
     <div className="jp-Orchestra-card" data-mark={card.needs_you !== '' ? 'needs-you' : card.state}>
@@ -170,10 +166,10 @@ export const Card = React.memo(function Card(props: ICardProps): JSX.Element {
         <Elapsed card={card} notebook={notebook} />
       </div>
       {hasProgress(card) && <Progress card={card} trans={trans} />}
-      <Line card={card} trans={trans} />
-      {card.needs_you !== '' && (
-        <div className={`jp-Orchestra-need jp-mod-lines${needLines(card)}`} title={card.needs_you}>
-          {card.needs_you}
+      <Line card={card} text={text} trans={trans} />
+      {needed !== '' && (
+        <div className={`jp-Orchestra-need jp-mod-lines${needLines(needed)}`} title={needed}>
+          {needed}
         </div>
       )}
       {refusal !== '' && (

@@ -9,10 +9,11 @@ import { onceAFrame } from './coalesce';
 import { Elapsed } from './elapsed';
 import { StateMark } from './glyphs';
 import type { OrchestraModel } from './model';
+import { hasEnded } from './model';
 import type { ICardLine } from './protocol';
 import { CARD_MIME } from './protocol';
-import { ENDED, readLine } from './savedLine';
-import { said, stateWord } from './words';
+import { readLine } from './savedLine';
+import { awaited, need, said, stateWord } from './words';
 
 /** Before the renderer of widgets, whose output the same cell may hold for other front ends. */
 export const CARD_LINE_RANK = -20;
@@ -50,10 +51,11 @@ class CardLine extends ReactWidget implements IRenderMime.IRenderer {
     const found = this._model.find(saved.uid);
     const card = found?.card ?? { ...saved, stopping: false, reason: '', needs_you: '' };
     // What was under way when the notebook was saved, and is unknown now, is not said to go on.
-    const isStale = found === null && !ENDED.includes(card.state);
+    const isStale = found === null && !hasEnded(card);
     const word = stateWord(card, this._trans);
     const needy = card.needs_you !== '';
-    const text = card.needs_you || said(card);
+    const waits = found === null ? '' : awaited(found.card, found.notebook, this._trans);
+    const text = need(card, this._trans) || said(card) || waits;
     return (
       <div className="jp-Orchestra-oneLine" data-task={card.name} data-state={card.state}>
         <StateMark mark={needy ? 'needs-you' : isStale ? 'cancelled' : card.state} />

@@ -18,7 +18,7 @@ const HEADER = 28;
 const SPARE = 6; // rows kept beyond the edges, so that a quick scroll shows no gap
 
 function heightOf(row: Row, tools: ITools): number {
-  return row.kind === 'header' ? HEADER : cardHeight(row.card, tools.actions.refusalOf(row.card));
+  return row.kind === 'header' ? HEADER : cardHeight(row.card, tools.actions.refusalOf(row.card), tools.trans);
 }
 
 /** The rows to draw, those of one list together. */
@@ -62,13 +62,14 @@ export function CardList(props: IListProps): JSX.Element {
   const inView = windowOf(offsets, view.top, view.height, SPARE);
 
   const onKeyDown = (event: React.KeyboardEvent): void => {
-    const at = (event.target as HTMLElement).dataset['key'];
+    const from = event.target as HTMLElement;
+    const at = from.closest<HTMLElement>('[data-key]')?.dataset['key'];
     if (at === undefined || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) {
       return;
     }
     const index = rows.findIndex(row => row.key === at);
     const row = rows[index];
-    if (row?.kind === 'card' && event.key === 'Enter') {
+    if (row?.kind === 'card' && event.key === 'Enter' && from.dataset['key'] === at) {
       tools.open(row.card.uid);
     } else {
       const page = Math.max(1, inView.end - inView.first - 2 * SPARE);

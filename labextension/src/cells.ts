@@ -7,6 +7,7 @@ import type { IDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
+import { ServerRuns } from './elsewhere';
 import { Keeper } from './keeper';
 import type { Notebook } from './mark';
 import type { NotebookModel } from './model';
@@ -55,10 +56,16 @@ export class ResultCells implements IDisposable {
 
   private _onSaid(_: unknown, message: ToPage): void {
     if (message.type === 'Offer') {
-      this._claim(message);
+      this._claim(this._located(message));
     } else if (message.type === 'Grant') {
-      this._insert(message);
+      this._insert(this._located(message));
     }
+  }
+
+  /** What the server ran for this page came to the kernel without the cell's name. */
+  private _located<T extends IOffer | IGrant>(message: T): T {
+    const kernel = this._panel.sessionContext.session?.kernel;
+    return message.cell === '' && kernel ? { ...message, cell: ServerRuns.of(kernel).cellOf(message.cohort) } : message;
   }
 
   private _claim(offer: IOffer): void {

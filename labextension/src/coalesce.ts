@@ -1,4 +1,5 @@
 /** Makes one call of many. It knows neither what is called nor why. */
+
 /** A call that happens once for all that ask for it meanwhile. */
 export interface ICoalesced {
   ask(): void;

@@ -22,6 +22,7 @@ export const Ids = {
   resume: 'jupyter-orchestra:resume',
   cancel: 'jupyter-orchestra:cancel',
   retry: 'jupyter-orchestra:retry',
+  drop: 'jupyter-orchestra:drop',
   cancelAll: 'jupyter-orchestra:cancel-all',
   clearFinished: 'jupyter-orchestra:clear-finished',
   timeline: 'jupyter-orchestra:timeline',
@@ -39,7 +40,7 @@ export interface ICommandOptions {
   palette: ICommandPalette | null;
   /** Asked when a command is run: the sidebar itself calls commands. */
   sidebar(): Sidebar;
-  openTask(uid: string): Promise<void>;
+  openTask(uid: string, name?: string): Promise<void>;
   openTimeline(): Promise<void>;
 }
 
@@ -74,6 +75,7 @@ const UID_ARGS = {
 } as const;
 
 export function addCommands(options: ICommandOptions): void {
+  addOpenCommand(options);
   addTaskCommands(options);
   addNotebookCommands(options);
   addPlaceCommands(options);
@@ -81,6 +83,21 @@ export function addCommands(options: ICommandOptions): void {
   for (const command of Object.values(Ids)) {
     palette?.addItem({ command, category: trans.__('Orchestra') });
   }
+}
+
+/** A panel can be opened before its task is known: after a reload of the page the panel is there first. */
+function addOpenCommand(options: ICommandOptions): void {
+  options.app.commands.addCommand(Ids.open, {
+    label: options.trans.__('Open Task'),
+    describedBy: { args: UID_ARGS },
+    isEnabled: args => pick(options, args['uid'], () => true) !== null,
+    execute: async args => {
+      const uid = pick(options, args['uid'], () => true)?.card.uid ?? args['uid'];
+      if (typeof uid === 'string' && uid !== '') {
+        await options.openTask(uid, typeof args['name'] === 'string' ? args['name'] : undefined);
+      }
+    }
+  });
 }
 
 function addTaskCommands(options: ICommandOptions): void {
@@ -111,7 +128,6 @@ function addTaskCommands(options: ICommandOptions): void {
       card => possible(card).includes(action),
       ({ notebook, card }) => actions.act(notebook, card, action)
     );
-  onTask(Ids.open, trans.__('Open Task'), () => true, ({ card }) => options.openTask(card.uid));
   onTask(
     Ids.goToCell,
     trans.__('Go to the Cell of a Task'),
@@ -126,6 +142,7 @@ function addTaskCommands(options: ICommandOptions): void {
   onAct(Ids.resume, trans.__('Resume Task'), 'resume');
   onAct(Ids.cancel, trans.__('Cancel Task'), 'cancel');
   onAct(Ids.retry, trans.__('Retry Task'), 'retry');
+  onAct(Ids.drop, trans.__('Drop Task'), 'forget');
 }
 
 function addNotebookCommands(options: ICommandOptions): void {

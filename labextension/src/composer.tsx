@@ -43,7 +43,8 @@ export class Draft {
       this.text = this.text.slice(sent.length);
       keepDraft(this.text);
     }
-    this.outcome = answer.ok ? answer.message || trans.__('dispatched %1', answer.names.join(', ')) : answer.message;
+    const refusal = answer.message || trans.__('the kernel is not there');
+    this.outcome = answer.ok ? answer.message || trans.__('dispatched %1', answer.names.join(', ')) : refusal;
     this._changed.emit();
   }
 
@@ -76,6 +77,14 @@ interface IComposerProps {
 function fit(box: HTMLTextAreaElement): void {
   box.style.height = 'auto';
   box.style.height = `${box.scrollHeight + 2}px`;
+}
+
+/** What the person should know of what they typed, before anything came of it. */
+function hintFor(draft: Draft, ready: boolean, trans: TranslationBundle): string {
+  if (draft.pending) {
+    return trans.__('sending…');
+  }
+  return ready || draft.text.trim() === '' ? '' : trans.__('This needs a notebook with Orchestra loaded.');
 }
 
 export function Composer({ draft, notebook, wish, trans }: IComposerProps): JSX.Element {
@@ -124,7 +133,7 @@ export function Composer({ draft, notebook, wish, trans }: IComposerProps): JSX.
       />
       <div className="jp-Orchestra-send">
         <span id={hint} className={`jp-Orchestra-outcome${draft.failed ? ' jp-mod-failed' : ''}`} role="status">
-          {draft.outcome || (draft.pending ? trans.__('sending…') : '')}
+          {draft.outcome || hintFor(draft, ready, trans)}
         </span>
         <button
           type="button"

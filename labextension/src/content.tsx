@@ -81,7 +81,6 @@ export default function Content({ sidebar, options, wish }: IContentProps): JSX.
         <Standing
           key={current.id}
           notebook={current}
-          language={options.languageOf(current)}
           notice={tools.actions.noticeOf(current)}
           trans={trans}
           load={() => options.load(current)}
@@ -96,7 +95,7 @@ export default function Content({ sidebar, options, wish }: IContentProps): JSX.
           {trans.__('No task matches')}
         </p>
       ) : (
-        <Empty trans={trans} standing={current?.standing ?? 'none'} />
+        <Empty notebook={current} trans={trans} />
       )}
       <Composer draft={draft} notebook={current} wish={wish} trans={trans} />
     </ClocksGo.Provider>

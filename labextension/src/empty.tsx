@@ -2,20 +2,27 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
-import type { Standing } from './model';
+import type { NotebookModel } from './model';
 import { LOAD_LINE } from './places';
+import { canLoad } from './standing';
 
-export function Empty({ trans, standing }: { trans: TranslationBundle; standing: Standing }): JSX.Element {
+interface IEmptyProps {
+  /** The one in front. */
+  notebook: NotebookModel | null;
+  trans: TranslationBundle;
+}
+
+export function Empty({ notebook, trans }: IEmptyProps): JSX.Element {
   return (
     <div className="jp-Orchestra-empty">
       <h2>{trans.__('Nothing in the background')}</h2>
       <ol>
-        <li className={standing === 'ready' ? 'jp-mod-done' : undefined}>
-          {standing === 'unloaded' ? (
+        <li className={notebook?.standing === 'ready' ? 'jp-mod-done' : undefined}>
+          {canLoad(notebook) ? (
             trans.__('Load it, as above')
           ) : (
             <>
-              {trans.__('Once in a notebook, run')} <code>{LOAD_LINE}</code>
+              {trans.__('Once in a Python notebook, run')} <code>{LOAD_LINE}</code>
             </>
           )}
         </li>

@@ -1,4 +1,5 @@
 /** Gets the bytes of an artifact over the comm, piece by piece. It knows no widget. */
+import type { TranslationBundle } from '@jupyterlab/translation';
 import { UUID } from '@lumino/coreutils';
 
 import type { NotebookModel } from './model';
@@ -11,10 +12,11 @@ export function fetchArtifact(
   notebook: NotebookModel,
   task: string,
   artifact: string,
-  onProgress: (part: number) => void
+  onProgress: (part: number) => void,
+  trans: TranslationBundle
 ): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    const fetching = new Fetching(notebook, onProgress, resolve, reject);
+    const fetching = new Fetching(notebook, onProgress, resolve, reject, trans);
     fetching.start(task, artifact);
   });
 }
@@ -24,7 +26,8 @@ class Fetching {
     private _notebook: NotebookModel,
     private _onProgress: (part: number) => void,
     private _resolve: (bytes: Uint8Array) => void,
-    private _reject: (error: Error) => void
+    private _reject: (error: Error) => void,
+    private _trans: TranslationBundle
   ) {}
 
   start(task: string, artifact: string): void {
@@ -32,7 +35,7 @@ class Fetching {
     this._notebook.changed.connect(this._look, this);
     this._wait();
     if (!this._notebook.tell({ type: 'Fetch', request: this._request, task, artifact })) {
-      this._fail('the kernel is not there');
+      this._fail(this._trans.__('the kernel is not there'));
     }
   }
 
@@ -42,7 +45,7 @@ class Fetching {
     } else if (message.type === 'Chunk' && message.request === this._request) {
       this._wait();
       if (message.offset !== this._length) {
-        this._fail('a piece is missing: try again');
+        this._fail(this._trans.__('a piece is missing: try again'));
         return;
       }
       const piece = decode(message.data);
@@ -57,13 +60,13 @@ class Fetching {
 
   private _look(): void {
     if (this._notebook.standing !== 'ready') {
-      this._fail('the kernel went away');
+      this._fail(this._trans.__('the kernel went away'));
     }
   }
 
   private _finish(size: number): void {
     if (this._length !== size) {
-      this._fail('a piece is missing: try again');
+      this._fail(this._trans.__('a piece is missing: try again'));
       return;
     }
     this._stop();
@@ -83,7 +86,7 @@ class Fetching {
 
   private _wait(): void {
     window.clearTimeout(this._timer);
-    this._timer = window.setTimeout(() => this._fail('the kernel does not answer'), PATIENCE);
+    this._timer = window.setTimeout(() => this._fail(this._trans.__('the kernel does not answer')), PATIENCE);
   }
 
   private _stop(): void {

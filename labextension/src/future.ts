@@ -1,4 +1,4 @@
-/** Owns a request that is sent once more, unseen, when its subshell is gone. It knows neither cells nor subshells. */
+/** Owns the future of a routed cell, whichever request stands behind it. It knows neither cells nor subshells. */
 import type { Kernel, KernelMessage } from '@jupyterlab/services';
 import { PromiseDelegate } from '@lumino/coreutils';
 
@@ -9,19 +9,43 @@ export type Future = Kernel.IShellFuture<Request, Reply>;
 type Hook = (message: KernelMessage.IIOPubMessage) => boolean | PromiseLike<boolean>;
 type Settable = 'onReply' | 'onIOPub' | 'onStdin';
 
-/** The future that whoever ran the cell holds; it stands for the first request, then for the second. */
-export class SecondChance implements Future {
+/**
+ * What whoever ran the cell holds.
+ *
+ * It stands for nothing until it follows a request, which may be later; and where the subshell of that one is gone, for
+ * the one that is sent in its place, unseen and once.
+ */
+export class CellFuture implements Future {
   constructor(
-    private _inner: Future,
-    private readonly _again: () => Promise<Future>,
+    private readonly _draft: Request,
     private readonly _disposeOnDone: boolean
   ) {
     void this._done.promise.catch(() => undefined);
-    this._follow(_inner, true);
+  }
+
+  /** Stand for this request; `again` sends it once more. */
+  follow(inner: Future, again: (() => Promise<Future>) | null = null): this {
+    this._inner = inner;
+    this._hooks.forEach(hook => inner.registerMessageHook(hook));
+    let gone = false;
+    inner.onReply = reply => {
+      if (again !== null && isGone(reply)) {
+        gone = true;
+        return undefined;
+      }
+      return this._handlers.onReply(reply);
+    };
+    inner.onIOPub = message => this._handlers.onIOPub(message);
+    inner.onStdin = message => this._handlers.onStdin(message);
+    inner.done.then(
+      reply => (gone && again !== null ? this._repeat(inner, again) : this._finish(reply)),
+      reason => this._done.reject(reason)
+    );
+    return this;
   }
 
   get msg(): Request {
-    return this._inner.msg;
+    return this._inner?.msg ?? this._draft;
   }
 
   get done(): Promise<Reply> {
@@ -55,54 +79,40 @@ export class SecondChance implements Future {
 
   registerMessageHook(hook: Hook): void {
     this._hooks.push(hook);
-    this._inner.registerMessageHook(hook);
+    this._inner?.registerMessageHook(hook);
   }
 
   removeMessageHook(hook: Hook): void {
     this._hooks = this._hooks.filter(other => other !== hook);
-    this._inner.removeMessageHook(hook);
+    this._inner?.removeMessageHook(hook);
   }
 
   sendInputReply(content: Input['content'], parent: Input['parent_header']): void {
-    this._inner.sendInputReply(content, parent);
+    this._inner?.sendInputReply(content, parent);
   }
 
   dispose(): void {
-    if (!this._isDisposed) {
-      this._isDisposed = true;
-      this._inner.dispose();
-      this._handlers = nothing();
+    if (this._isDisposed) {
+      return;
     }
+    this._isDisposed = true;
+    if (this._inner === null) {
+      this._done.reject(new Error('Canceled: it was not sent yet'));
+    } else {
+      this._inner.dispose();
+    }
+    this._handlers = nothing();
   }
 
-  private _follow(inner: Future, mayRepeat: boolean): void {
-    this._inner = inner;
-    let gone = false;
-    inner.onReply = reply => {
-      if (mayRepeat && isGone(reply)) {
-        gone = true;
-        return undefined;
-      }
-      return this._handlers.onReply(reply);
-    };
-    inner.onIOPub = message => this._handlers.onIOPub(message);
-    inner.onStdin = message => this._handlers.onStdin(message);
-    inner.done.then(
-      reply => (gone ? this._repeat() : this._finish(reply)),
-      reason => this._done.reject(reason)
-    );
-  }
-
-  private async _repeat(): Promise<void> {
-    this._inner.dispose();
+  private async _repeat(inner: Future, again: () => Promise<Future>): Promise<void> {
+    inner.dispose();
     try {
-      const next = await this._again();
+      const next = await again();
       if (this._isDisposed) {
         next.dispose();
         return;
       }
-      this._hooks.forEach(hook => next.registerMessageHook(hook));
-      this._follow(next, false);
+      this.follow(next);
     } catch (reason) {
       this._done.reject(reason);
     }
@@ -116,6 +126,7 @@ export class SecondChance implements Future {
   }
 
   private _done = new PromiseDelegate<Reply>();
+  private _inner: Future | null = null;
   private _isDisposed = false;
   private _hooks: Hook[] = [];
   private _handlers: Pick<Future, Settable> = nothing();

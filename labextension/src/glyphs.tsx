@@ -48,11 +48,7 @@ const MARKS: Record<Mark, JSX.Element> = {
       <path d="M4.4 11.6l7.2-7.2" />
     </>
   ),
-  lost: (
-    <>
-      <circle cx="8" cy="8" r="5.2" strokeDasharray="2.4 2" />
-    </>
-  )
+  lost: <circle cx="8" cy="8" r="5.2" strokeDasharray="2.4 2" />
 };
 
 /** A state by its shape; the word beside it says the same. */

@@ -13,6 +13,7 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { Bridge, localPath } from './bridge';
+import { noteServerRuns } from './elsewhere';
 import { NotebookModel, OrchestraModel } from './model';
 import { routeCells, wrapExecutor } from './router';
 import { readStorage } from './shelf';
@@ -67,6 +68,7 @@ const executor: JupyterFrontEndPlugin<void> = {
   optional: [INotebookCellExecutor],
   activate: (_: JupyterFrontEnd, given: INotebookCellExecutor | null): void => {
     if (given !== null) {
+      noteServerRuns(given);
       wrapExecutor(given);
     }
   }

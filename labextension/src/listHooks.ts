@@ -76,8 +76,8 @@ export function useKeptFocus(scroller: React.RefObject<HTMLElement>): IFocusHand
   });
   return {
     onFocus: event => {
-      const row = (event.target).closest<HTMLElement>('[data-key]');
-      const button = row === event.target ? '' : (event.target).getAttribute('aria-label') ?? '';
+      const row = event.target.closest<HTMLElement>('[data-key]');
+      const button = row === event.target ? '' : (event.target.getAttribute('aria-label') ?? '');
       held.current = row === null ? null : { key: row.dataset['key']!, button };
     },
     onBlur: () => {

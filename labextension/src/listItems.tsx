@@ -5,7 +5,7 @@ import { Card, lineId, nameId } from './card';
 import type { ITools } from './card';
 import { Glyph } from './glyphs';
 import type { ICardRow, IHeaderRow, Row, Section } from './listing';
-import { sectionTitle } from './words';
+import { awaited, said, sectionTitle } from './words';
 
 export interface IListProps {
   rows: readonly Row[];
@@ -95,6 +95,7 @@ export function CardItem({ row, props, style, reached }: IItemProps): JSX.Elemen
         tools={tools}
         notebook={row.notebook}
         card={card}
+        text={said(card) || awaited(card, row.notebook, tools.trans)}
         pending={tools.actions.pendingOf(card.uid)}
         refusal={tools.actions.refusalOf(card)}
         live={row.notebook.standing === 'ready'}

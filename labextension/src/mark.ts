@@ -21,6 +21,8 @@ export interface IMark {
   /** The dispatching cell and the cohort, by which a later result finds the cell that it replaces. */
   cell?: string;
   cohort?: string;
+  /** When the task was dispatched, POSIX seconds: of two runs of one cell the later one wins. */
+  at?: number;
   /** The sum of the source as it was inserted. */
   sum?: string;
   /** The results that this one took the place of, oldest first, each as `uid/attempt`. */
@@ -61,6 +63,15 @@ export function resultOf({ uid, attempt }: { uid: string; attempt: number }): st
 export function succeed(mark: IMark, old: IMark): IMark {
   const was = [...(old.was ?? []), resultOf(old), ...(mark.was ?? [])].filter(result => result !== resultOf(mark));
   return { ...mark, was: [...new Set(was)].slice(-REPLACED_LIMIT) };
+}
+
+/** Whether a result leaves another's place to it: a later attempt, or a later run of the dispatching cell, does. */
+export function gives(old: IMark, next: IMark): boolean {
+  if (old.uid === next.uid) {
+    return old.attempt < next.attempt;
+  }
+  const isSameCell = old.cell !== undefined && old.cell !== '' && old.cell === next.cell;
+  return isSameCell && old.cohort !== next.cohort && (old.at ?? 0) <= (next.at ?? Infinity);
 }
 
 /** A short sum of a source (FNV-1a), to tell whether the person has changed it. */

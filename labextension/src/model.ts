@@ -16,14 +16,14 @@ export type Standing = 'none' | 'connecting' | 'unloaded' | 'ready' | 'mismatch'
 export type Group = 'needs-you' | 'running' | 'waiting' | 'finished';
 export const GROUPS: readonly Group[] = ['needs-you', 'running', 'waiting', 'finished'];
 
-const ENDED: ReadonlySet<State> = new Set<State>(['done', 'failed', 'cancelled', 'lost']);
+export const ENDED: ReadonlySet<State> = new Set<State>(['done', 'failed', 'cancelled', 'lost']);
 
 /** A request that is answered. */
 export type Asked = Extract<ToKernel, { request: string }>;
 /** The same, before it has its number. */
 export type Question = Asked extends infer T ? (T extends Asked ? Omit<T, 'request'> : never) : never;
 
-export function hasEnded(card: ICard): boolean {
+export function hasEnded(card: Pick<ICard, 'state'>): boolean {
   return ENDED.has(card.state);
 }
 
@@ -86,7 +86,7 @@ export class NotebookModel {
       this.cards.clear();
     }
     if (standing !== 'ready') {
-      this._giveUp(message || 'the kernel is not there');
+      this._giveUp(message);
     }
     this._changed.emit();
   }
@@ -132,13 +132,13 @@ export class NotebookModel {
     return true;
   }
 
-  /** Ask for something; the answer comes with `ok` false and a message where nobody hears it. */
+  /** Ask for something; the answer comes with `ok` false, and no message, where nobody hears it. */
   ask(question: Question): Promise<IAnswer> {
     const request = `r${++this._requests}`;
     return new Promise(resolve => {
       this._open.set(request, resolve);
       if (!this.tell({ ...question, request } as Asked)) {
-        this._settle({ type: 'Answer', request, ok: false, message: 'the kernel is not there', uids: [], names: [] });
+        this._settle({ type: 'Answer', request, ok: false, message: '', uids: [], names: [] });
       }
     });
   }

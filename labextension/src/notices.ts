@@ -6,6 +6,7 @@ import type { Counts } from './counts';
 import type { OrchestraModel } from './model';
 import type { Preferences } from './preferences';
 import type { ICard } from './protocol';
+import { need } from './words';
 
 const TOLD = 'jupyter-orchestra:told';
 const SINGLY = 3; // more than this at once are told of in one notice
@@ -25,6 +26,7 @@ export class Notices {
   ) {
     this._told = readTold();
     counts.settled.connect(this._look, this);
+    this._look();
   }
 
   private _look(): void {
@@ -59,7 +61,7 @@ export class Notices {
       return;
     }
     for (const [reason, card] of fresh) {
-      this._open.set(reason, this._emit(this._trans.__('%1 needs you: %2', card.name, card.needs_you), card.uid));
+      this._open.set(reason, this._emit(this._trans.__('%1 needs you: %2', card.name, need(card, this._trans)), card.uid));
     }
   }
 

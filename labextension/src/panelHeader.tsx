@@ -7,16 +7,18 @@ import { possible } from './actions';
 import { Elapsed } from './elapsed';
 import { StateMark } from './glyphs';
 import type { NotebookModel } from './model';
+import { hasEnded } from './model';
 import { hasCell } from './places';
 import type { ICard } from './protocol';
 import type { Whereabouts } from './watch';
-import { facts, stateWord } from './words';
+import { actionWord, facts, need, said, stateWord } from './words';
 
 interface IPanelHeaderProps {
   card: ICard;
   notebook: NotebookModel;
   whereabouts: Whereabouts;
   explanation: string;
+  pending: Action | null;
   /** Why the last action was refused; empty when it was not. */
   problem: string;
   act: (action: Action) => void;
@@ -29,6 +31,9 @@ interface IPanelHeaderProps {
 export function PanelHeader(props: IPanelHeaderProps): JSX.Element {
   const { card, explanation, notebook, problem, trans, whereabouts } = props;
   const isLive = whereabouts === 'here';
+  // The kernel explains what does not go on; what a task says of itself is newer.
+  const goesOn = (card.state === 'running' && !card.stopping) || hasEnded(card);
+  const why = goesOn ? said(card) : explanation;
   return (
     <div className="jp-OrchestraPanel-head" data-state={card.state}>
       <div className="jp-OrchestraPanel-title">
@@ -42,8 +47,8 @@ export function PanelHeader(props: IPanelHeaderProps): JSX.Element {
         <Buttons {...props} isLive={isLive} />
       </div>
       {card.progress !== null && <Progress card={card} trans={trans} />}
-      {card.needs_you !== '' && <p className="jp-OrchestraPanel-needs">{card.needs_you}</p>}
-      {explanation !== '' && isLive && <p className="jp-OrchestraPanel-why">{explanation}</p>}
+      {card.needs_you !== '' && <p className="jp-OrchestraPanel-needs">{need(card, trans)}</p>}
+      {why !== '' && isLive && <p className="jp-OrchestraPanel-why">{why}</p>}
       {!isLive && (
         <p className="jp-OrchestraPanel-away" role="status">
           {lament(whereabouts, trans)}
@@ -75,18 +80,16 @@ function Progress({ card, trans }: { card: ICard; trans: TranslationBundle }): J
 }
 
 function Buttons(props: IPanelHeaderProps & { isLive: boolean }): JSX.Element {
-  const { act, card, close, goToCell, isLive, trans, whereabouts } = props;
-  const labels: Record<Action, string> = {
-    pause: trans.__('Pause'),
-    resume: trans.__('Resume'),
-    cancel: trans.__('Cancel'),
-    retry: trans.__('Retry'),
-    forget: trans.__('Forget')
-  };
+  const { act, card, close, goToCell, isLive, pending, trans, whereabouts } = props;
   return (
     <div className="jp-OrchestraPanel-buttons" role="group" aria-label={trans.__('Actions on %1', card.name)}>
       {possible(card).map(action => (
-        <Button key={action} label={labels[action]} isOff={!isLive} onClick={() => act(action)} />
+        <Button
+          key={action}
+          label={actionWord(action, trans)}
+          isOff={!isLive || pending !== null}
+          onClick={() => act(action)}
+        />
       ))}
       {hasCell(card) && <Button label={trans.__('Go to cell')} isOff={whereabouts === 'closed'} onClick={goToCell} />}
       {close !== null && <Button label={trans.__('Close')} onClick={close} />}

@@ -71,11 +71,6 @@ export async function loadExtension(
   return content.status === 'error' ? `${content.ename}: ${content.evalue}` : '';
 }
 
-/** The language of the notebook's kernel, as far as it is known. */
-export function languageOf(tracker: INotebookTracker, notebook: NotebookModel): string {
-  return panelOf(tracker, notebook)?.model?.defaultKernelLanguage ?? '';
-}
-
 function markOf(tracker: INotebookTracker): IMark | null {
   const mark = tracker.activeCell?.model.getMetadata('orchestra') as IMark | undefined;
   return mark?.task === undefined ? null : mark;

@@ -202,6 +202,7 @@ export interface IOffer {
   cell: string;
   into: string;
   round: number;
+  cohort: string;
 }
 
 /** Who dispatched a task. */

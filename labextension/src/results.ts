@@ -4,7 +4,7 @@ import type { ICell, IOutput } from '@jupyterlab/nbformat';
 import type { PartialJSONObject } from '@lumino/coreutils';
 
 import type { Cell, IMark, Notebook } from './mark';
-import { asMark, deletedIn, isEdited, KEY, keyOf, markOf, resultOf, succeed, sumOf } from './mark';
+import { asMark, deletedIn, gives, isEdited, KEY, keyOf, markOf, resultOf, succeed, sumOf } from './mark';
 import type { IClaim, IGrant, INewCell, IOffer } from './protocol';
 
 /** What the page knows of a cell and the document does not. */
@@ -81,7 +81,7 @@ function place(notebook: Notebook, grant: IGrant, part: IPart, placed: readonly 
   if (placed.length === 0 && into >= 0 && mayTake(notebook.cells[into] as Cell, grant, part, cells)) {
     return fillInto(notebook, into, grant, part, cells);
   }
-  const old = predecessor(notebook, grant, part, cells);
+  const old = predecessor(notebook, part, cells);
   if (old >= 0) {
     const before = markOf(notebook.cells[old] as Cell) as IMark;
     return rewrite(notebook, old, { ...part, mark: succeed(part.mark, before) }, cells);
@@ -150,27 +150,22 @@ function fillInto(notebook: Notebook, index: number, grant: IGrant, part: IPart,
 
 // --- replacement: the result of a cell that is run again takes the place of its old one
 
-/** A result cell of an earlier run of the dispatching cell that the person left as it was: by name first. */
-function predecessor(notebook: Notebook, grant: IGrant, part: IPart, cells: ICells): number {
+/** A result cell of an earlier run of the dispatching cell that the person left as it was: its own first, then by name. */
+function predecessor(notebook: Notebook, part: IPart, cells: ICells): number {
   const candidates = notebook.cells.filter(cell => {
     const mayWrite = isFree(cell, cells) || (!cells.isTouched(cell.id) && !mustSwap(cell, part, cells));
-    return isOutdated(cell, grant) && mayWrite;
+    return isOutdated(cell, part.mark) && mayWrite;
   });
-  const same = candidates.find(cell => {
-    const mark = markOf(cell);
-    return mark?.task === part.mark.task && mark.part === part.mark.part;
-  });
-  const other = part.mark.part === 0 ? candidates.find(cell => markOf(cell)?.part === 0) : undefined;
-  const chosen = same ?? other;
+  const samePart = candidates.filter(cell => markOf(cell)?.part === part.mark.part);
+  const own = samePart.find(cell => markOf(cell)?.uid === part.mark.uid);
+  const same = samePart.find(cell => markOf(cell)?.task === part.mark.task);
+  const chosen = own ?? same ?? (part.mark.part === 0 ? samePart[0] : undefined);
   return chosen === undefined ? -1 : notebook.cells.indexOf(chosen);
 }
 
-function isOutdated(cell: Cell, grant: IGrant): boolean {
+function isOutdated(cell: Cell, next: IMark): boolean {
   const mark = markOf(cell);
-  if (mark === null || grant.cell === '' || mark.cell !== grant.cell || mark.cohort === grant.cohort) {
-    return false;
-  }
-  return mark.pinned !== true && !isEdited(cell, mark);
+  return mark !== null && gives(mark, next) && mark.pinned !== true && !isEdited(cell, mark);
 }
 
 /** Whether it can be taken away without stopping its run or moving the person's cursor. */
@@ -179,13 +174,17 @@ function isFree(cell: Cell, cells: ICells): boolean {
 }
 
 function removeLeftovers(notebook: Notebook, grant: IGrant, cells: ICells): void {
-  const heir = notebook.cells.find(cell => markOf(cell)?.uid === grant.uid);
-  const left = notebook.cells.filter(cell => isOutdated(cell, grant) && isFree(cell, cells));
-  if (heir === undefined || left.length === 0) {
+  const heir = notebook.cells.find(cell => {
+    const mark = markOf(cell);
+    return mark?.uid === grant.uid && mark.attempt === grant.attempt;
+  });
+  const next = heir === undefined ? null : markOf(heir);
+  const left = notebook.cells.filter(cell => next !== null && isOutdated(cell, next) && isFree(cell, cells));
+  if (heir === undefined || next === null || left.length === 0) {
     return;
   }
   const marks = left.map(cell => markOf(cell) as IMark);
-  const mark = marks.reduce(succeed, markOf(heir) as IMark) as PartialJSONObject;
+  const mark = marks.reduce(succeed, next) as PartialJSONObject;
   const indices = left.map(cell => notebook.cells.indexOf(cell)).reverse();
   notebook.transact(() => {
     heir.setMetadata(KEY, mark);
@@ -204,8 +203,13 @@ function mustSwap(cell: Cell, { cell: next }: IPart, cells: ICells): boolean {
 function rewrite(notebook: Notebook, index: number, part: IPart, cells: ICells): string {
   const cell = notebook.cells[index] as Cell;
   const next = asCell(part, cell.id);
+  const swaps = mustSwap(cell, part, cells);
+  if (!swaps && cell.cell_type === 'code') {
+    // By itself: a page that sees a text replaced by another in one step would add the one to the other.
+    (cell as ISharedCodeCell).setOutputs([]);
+  }
   notebook.transact(() => {
-    if (mustSwap(cell, part, cells)) {
+    if (swaps) {
       notebook.deleteCell(index);
       notebook.insertCells(index, [next]);
     } else {

@@ -5,8 +5,9 @@ import type { INotebookCellExecutor } from '@jupyterlab/notebook';
 import type { Kernel } from '@jupyterlab/services';
 import { KernelMessage } from '@jupyterlab/services';
 
+import { sendAhead } from './ahead';
 import type { Future } from './future';
-import { SecondChance } from './future';
+import { CellFuture } from './future';
 import type { NotebookModel } from './model';
 import type { ISeen } from './rule';
 import { isConversation, MainShell, route } from './rule';
@@ -15,11 +16,15 @@ import { Subshells } from './subshell';
 /** A tag of cells that always run on the main shell, in order. */
 export const IN_ORDER = 'orchestra-in-order';
 
-type Content = KernelMessage.IExecuteRequestMsg['content'];
+type Request = KernelMessage.IExecuteRequestMsg;
+type Content = Request['content'];
 type Metadata = Parameters<Kernel.IKernelConnection['requestExecute']>[2];
 
 /** As JupyterLab's connection has them. */
 const DEFAULTS = { silent: false, store_history: true, user_expressions: {}, stop_on_error: false };
+
+/** How long a cell waits at most until it is known which shell is free. */
+const PATIENCE = 8000;
 
 const routers = new WeakMap<Kernel.IKernelConnection, Router>();
 
@@ -37,17 +42,23 @@ export class Router {
     _kernel.statusChanged.connect(this._onStatus, this);
     _kernel.connectionStatusChanged.connect(this._onConnection, this);
     _model.changed.connect(this._prepare, this);
-    _kernel.disposed.connect(() => _model.changed.disconnect(this._prepare, this));
+    _kernel.disposed.connect(() => {
+      _model.changed.disconnect(this._prepare, this);
+      this._release();
+    });
     this._prepare();
   }
 
   /** The shell for a cell that is sent now; to be asked once for each, in the order of sending. */
   choose(code: string, silent: boolean, tags: unknown): 'main' | 'subshell' {
     const conversation = isConversation(code);
+    if (!conversation && !silent) {
+      this._release();
+    }
     const chosen = route({
       conversation,
       silent,
-      inOrder: Array.isArray(tags) && tags.includes(IN_ORDER),
+      inOrder: isInOrder(tags),
       ready: this._model.standing === 'ready' && this._subshells.known('cells') !== null,
       busy: this._main.busy,
       batch: this._batch
@@ -56,6 +67,17 @@ export class Router {
       this._beginBatch();
     }
     return chosen;
+  }
+
+  /** Whether nobody can say yet where a cell belongs: the page has just come back, or the extension was just loaded. */
+  isEarly(code: string, silent: boolean, tags: unknown): boolean {
+    return !silent && !this._batch && this._isUnsettled && isConversation(code) && !isInOrder(tags);
+  }
+
+  /** Run `send` when that is known, before any ordinary cell that is sent meanwhile, and soon in any case. */
+  later(send: () => void): void {
+    this._early.push(send);
+    this._timer ??= setTimeout(() => this._release(), PATIENCE);
   }
 
   /** Whether a cell that goes to the main shell now overtakes nothing: a conversation cell, with nothing before it. */
@@ -74,6 +96,19 @@ export class Router {
   }
 
   private _execute(content: Content, disposeOnDone: boolean, metadata: Metadata): Future {
+    if (this._forced || !this.isEarly(content.code, content.silent === true, metadata?.['tags'])) {
+      return this._route(content, disposeOnDone, metadata);
+    }
+    const future = new CellFuture(this._message(null, content, metadata), disposeOnDone);
+    this.later(() => {
+      if (!future.isDisposed) {
+        future.follow(this._route(content, false, metadata));
+      }
+    });
+    return future;
+  }
+
+  private _route(content: Content, disposeOnDone: boolean, metadata: Metadata): Future {
     const forced = this._forced;
     if (forced || this.choose(content.code, content.silent === true, metadata?.['tags']) === 'subshell') {
       const subshell = this._subshells.known('cells');
@@ -89,12 +124,18 @@ export class Router {
       const other = await this._subshells.find('cells');
       return other === null ? this._onMain(content, false, metadata) : this._send(other, content, metadata);
     };
-    return new SecondChance(this._send(subshell, content, metadata), again, disposeOnDone);
+    const first = this._send(subshell, content, metadata);
+    return new CellFuture(first.msg, disposeOnDone).follow(first, again);
   }
 
-  private _send(subshellId: string, content: Content, metadata: Metadata): Future {
+  private _send(subshell: string, content: Content, metadata: Metadata): Future {
+    const message = this._message(subshell, content, metadata);
+    return sendAhead(this._kernel, () => this._kernel.sendShellMessage(message, true, false) as Future);
+  }
+
+  private _message(subshellId: string | null, content: Content, metadata: Metadata): Request {
     const { username, clientId: session } = this._kernel;
-    const message = KernelMessage.createMessage<KernelMessage.IExecuteRequestMsg>({
+    return KernelMessage.createMessage<Request>({
       msgType: 'execute_request',
       channel: 'shell',
       username,
@@ -104,7 +145,27 @@ export class Router {
       content: { ...DEFAULTS, ...content, allow_stdin: false },
       metadata
     });
-    return this._kernel.sendShellMessage(message, true, false) as Future;
+  }
+
+  /** The main shell may be busy, and the way past it is still being looked for. */
+  private get _isUnsettled(): boolean {
+    if (!this._main.busy || this._subshells.supported === false) {
+      return false;
+    }
+    const { standing } = this._model;
+    return standing === 'connecting' || (standing === 'ready' && this._subshells.known('cells') === null);
+  }
+
+  private _settle(): void {
+    if (this._early.length > 0 && !this._isUnsettled) {
+      this._release();
+    }
+  }
+
+  private _release(): void {
+    clearTimeout(this._timer);
+    this._timer = undefined;
+    this._early.splice(0).forEach(send => send());
   }
 
   /** Run All sends its cells in one go: those after an ordinary cell keep their place behind it. */
@@ -116,9 +177,11 @@ export class Router {
   }
 
   private _prepare(): void {
+    const settle = (): void => this._settle();
     if (this._model.standing === 'ready' && !this._kernel.isDisposed) {
-      void this._subshells.find('cells').catch(() => undefined);
+      this._subshells.find('cells').then(settle, settle);
     }
+    settle();
   }
 
   private _watch(_: unknown, { msg, direction }: Kernel.IAnyMessageArgs): void {
@@ -127,6 +190,7 @@ export class Router {
       this._main.sent(seen);
     } else {
       this._main.received(seen);
+      this._settle();
     }
   }
 
@@ -147,6 +211,12 @@ export class Router {
   private readonly _onMain: Kernel.IKernelConnection['requestExecute'];
   private _batch = false;
   private _forced = false;
+  private _early: (() => void)[] = [];
+  private _timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+function isInOrder(tags: unknown): boolean {
+  return Array.isArray(tags) && tags.includes(IN_ORDER);
 }
 
 /** Route the cells of a notebook, over whichever connection it has. */
@@ -181,10 +251,14 @@ export function wrapExecutor(executor: INotebookCellExecutor): void {
       return onServer(options);
     }
     const code = cell.model.sharedModel.getSource();
-    if (router.choose(code, false, cell.model.getMetadata('tags')) === 'subshell') {
-      return router.force(() => runCell(options));
-    }
-    // What the server sends names no cell, and a result finds its place by the cell that dispatched it.
-    return router.isFirst(code) ? runCell(options) : onServer(options);
+    const tags = cell.model.getMetadata('tags');
+    const run = (): Promise<boolean> => {
+      if (router.choose(code, false, tags) === 'subshell') {
+        return router.force(() => runCell(options));
+      }
+      // What the server sends names no cell, and a result finds its place by the cell that dispatched it.
+      return router.isFirst(code) ? runCell(options) : onServer(options);
+    };
+    return router.isEarly(code, false, tags) ? new Promise(resolve => router.later(() => resolve(run()))) : run();
   };
 }

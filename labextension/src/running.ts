@@ -33,6 +33,7 @@ export class RunningTasks implements IRunningSessions.IManager {
     this.shutdownAllLabel = _trans.__('Cancel all');
     this.shutdownAllConfirmationText = _trans.__('Cancel all unfinished tasks of all open notebooks?');
     counts.settled.connect(this._settle, this);
+    this._settle();
   }
 
   readonly name: string;

@@ -1,7 +1,7 @@
 /** Reads the card that a cell's output holds. It knows that a notebook may hold anything. */
+import { ENDED } from './model';
 import type { ICardLine, State } from './protocol';
 
-export const ENDED: readonly string[] = ['done', 'failed', 'cancelled', 'lost'];
 const STATES: readonly string[] = ['waiting', 'queued', 'running', 'paused', ...ENDED];
 
 /** What a saved output says, as far as it can be believed. */

@@ -29,7 +29,6 @@ export interface ISidebarOptions {
   model: OrchestraModel;
   preferences: Preferences;
   tools: ITools;
-  languageOf(notebook: NotebookModel): string;
   load(notebook: NotebookModel): Promise<string>;
   copyLoadLine(): void;
   cancelAll(): void;

@@ -14,10 +14,9 @@ export interface INote {
 }
 
 /** The notes for one notebook, the gravest first. */
-export function notesOf(notebook: NotebookModel, language: string, trans: TranslationBundle): INote[] {
-  const { standing, message } = notebook;
-  if (standing !== 'ready') {
-    return standingNotes(notebook, language, message, trans);
+export function notesOf(notebook: NotebookModel, trans: TranslationBundle): INote[] {
+  if (notebook.standing !== 'ready') {
+    return standingNotes(notebook, trans);
   }
   const notes: INote[] = [];
   if (notebook.blocked !== '') {
@@ -35,18 +34,16 @@ export function notesOf(notebook: NotebookModel, language: string, trans: Transl
   return notes;
 }
 
-function standingNotes(notebook: NotebookModel, language: string, message: string, trans: TranslationBundle): INote[] {
-  const alert = (text: string): INote[] => [{ key: notebook.standing, weight: 'alert', text }];
-  const note = (text: string): INote[] => [{ key: notebook.standing, weight: 'note', text }];
-  switch (notebook.standing) {
+function standingNotes({ standing, message }: NotebookModel, trans: TranslationBundle): INote[] {
+  const alert = (text: string): INote[] => [{ key: standing, weight: 'alert', text }];
+  const note = (text: string): INote[] => [{ key: standing, weight: 'note', text }];
+  switch (standing) {
     case 'none':
       return note(message || trans.__('This notebook has no kernel.'));
     case 'connecting':
       return note(message || trans.__('Looking for the kernel…'));
     case 'unloaded':
-      return language === '' || language === 'python'
-        ? note(trans.__('Orchestra is not loaded in this kernel.'))
-        : note(trans.__('Orchestra needs a Python kernel; this one speaks %1.', language));
+      return note(message || trans.__('Orchestra is not loaded in this kernel.'));
     case 'mismatch':
       return alert(message || trans.__('Page and kernel have different versions: reload the page.'));
     default:
@@ -54,10 +51,13 @@ function standingNotes(notebook: NotebookModel, language: string, message: strin
   }
 }
 
+/** Whether the extension can be loaded into the notebook's kernel; a message says why it can't. */
+export function canLoad(notebook: NotebookModel | null): boolean {
+  return notebook?.standing === 'unloaded' && notebook.message === '';
+}
+
 export interface IStandingProps {
   notebook: NotebookModel;
-  /** The language of its kernel, empty while unknown. */
-  language: string;
   /** Why what was asked of all tasks was refused. */
   notice: string;
   trans: TranslationBundle;
@@ -65,9 +65,8 @@ export interface IStandingProps {
   copy(): void;
 }
 
-export function Standing({ notebook, language, notice, trans, load, copy }: IStandingProps): JSX.Element | null {
-  const notes = notesOf(notebook, language, trans);
-  const canLoad = notebook.standing === 'unloaded' && (language === '' || language === 'python');
+export function Standing({ notebook, notice, trans, load, copy }: IStandingProps): JSX.Element | null {
+  const notes = notesOf(notebook, trans);
   return (
     <div className="jp-Orchestra-standing" role="status">
       {notes.map(({ key, weight, text }) => (
@@ -76,7 +75,7 @@ export function Standing({ notebook, language, notice, trans, load, copy }: ISta
         </p>
       ))}
       {notice !== '' && <p className="jp-mod-alert">{notice}</p>}
-      {canLoad && <LoadLine trans={trans} load={load} copy={copy} />}
+      {canLoad(notebook) && <LoadLine trans={trans} load={load} copy={copy} />}
     </div>
   );
 }

@@ -1,51 +1,44 @@
 /** What there is to see of one task, put together. What is in each part is drawn elsewhere. */
 import '../style/panel.css';
 
-import type { ILabShell, JupyterFrontEnd } from '@jupyterlab/application';
-import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
-import type { TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget } from '@jupyterlab/ui-components';
 import { Panel, Widget } from '@lumino/widgets';
 import React from 'react';
 
-import type { Action } from './actions';
 import { Artifacts } from './artifacts';
 import { Brief } from './brief';
+import { Ids } from './commands';
 import { fetchArtifact } from './fetching';
 import type { OrchestraModel } from './model';
 import { hasEnded } from './model';
 import { LiveOutput } from './outputs';
 import { PanelHeader } from './panelHeader';
-import { goToCell, panelOf } from './places';
+import { panelOf } from './places';
 import type { IArtifactLine, ICard } from './protocol';
 import { Section } from './section';
 import { Story } from './story';
+import type { IUi } from './ui';
 import { createUntrustedRegistry } from './untrusted';
 import { createViewer } from './viewer';
 import { TaskWatch } from './watch';
-
-/** What a panel needs of the application. */
-export interface IPanelDeps {
-  tracker: INotebookTracker;
-  rendermime: IRenderMimeRegistry;
-  labShell: ILabShell | null;
-  trans: TranslationBundle;
-}
 
 /** All that there is to see of one task. */
 export class TaskPanel extends Panel {
   constructor(
     private _app: JupyterFrontEnd,
-    model: OrchestraModel,
-    private _deps: IPanelDeps,
-    uid: string
+    private _model: OrchestraModel,
+    private _ui: IUi,
+    readonly uid: string,
+    private _name = ''
   ) {
     super();
-    const { rendermime, trans } = _deps;
+    const { actions, rendermime, trans } = _ui;
     this.addClass('jp-OrchestraPanel');
     this._untrusted = createUntrustedRegistry(rendermime);
-    this._watch = new TaskWatch(model, uid);
+    this._watch = new TaskWatch(_model, uid);
     this._header = new Drawn(() => this._drawHeader());
     this._output = new LiveOutput({ trusted: rendermime, untrusted: this._untrusted }, trans);
     this._brief = new Brief(rendermime);
@@ -63,6 +56,7 @@ export class TaskPanel extends Panel {
     this.addWidget(this._header);
     this.addWidget(this._body);
     this._watch.changed.connect(this._refresh, this);
+    actions.changed.connect(this._header.update, this._header);
     this._watch.came.connect((_, news) => this._output.take(news, this._isTrusted()));
     this._refresh();
   }
@@ -75,14 +69,14 @@ export class TaskPanel extends Panel {
   /** The notebook that the task belongs to, as a widget. */
   findNotebook(): NotebookPanel | null {
     const { notebook } = this._watch;
-    return notebook === null ? null : panelOf(this._deps.tracker, notebook);
+    return notebook === null ? null : panelOf(this._ui.tracker, notebook);
   }
 
   /** Say whose panel it is. */
   nameItself(): void {
     const { card } = this._watch;
-    const { trans } = this._deps;
-    this.title.label = card?.name ?? trans.__('Task');
+    const { trans } = this._ui;
+    this.title.label = (card?.name ?? this._name) || trans.__('Task');
     this.title.caption = card === null ? '' : trans.__('Task %1 · %2', card.name, card.worker);
     this.node.setAttribute('aria-label', trans.__('Task %1', this.title.label));
   }
@@ -99,7 +93,7 @@ export class TaskPanel extends Panel {
 
   private _refresh(): void {
     const { card, detail } = this._watch;
-    const { trans } = this._deps;
+    const { trans } = this._ui;
     this.nameItself();
     this._output.setEmpty(card !== null && hasEnded(card) ? trans.__('No output.') : trans.__('No output yet.'));
     this._output.setNotes(detail?.notes ?? []);
@@ -117,9 +111,9 @@ export class TaskPanel extends Panel {
 
   private _drawHeader(): JSX.Element {
     const { card, detail, notebook, whereabouts } = this._watch;
-    const { labShell, trans } = this._deps;
+    const { actions, labShell, trans } = this._ui;
     if (card === null || notebook === null) {
-      return <p className="jp-OrchestraPanel-away">{trans.__('No open notebook knows this task.')}</p>;
+      return <p className="jp-OrchestraPanel-away">{this._lament()}</p>;
     }
     return (
       <PanelHeader
@@ -127,9 +121,10 @@ export class TaskPanel extends Panel {
         notebook={notebook}
         whereabouts={whereabouts}
         explanation={detail?.explanation ?? ''}
-        problem={this._problem}
-        act={action => void this._act(action)}
-        goToCell={() => void this._goToCell(card)}
+        pending={actions.pendingOf(card.uid)}
+        problem={actions.refusalOf(card)}
+        act={action => void actions.act(notebook, card, action)}
+        goToCell={() => void this._app.commands.execute(Ids.goToCell, { uid: card.uid })}
         close={labShell === null ? () => this.dispose() : null}
         trans={trans}
       />
@@ -144,35 +139,30 @@ export class TaskPanel extends Panel {
         isComplete={card !== null && hasEnded(card)}
         fetch={(artifact, onProgress) => this._fetch(artifact, onProgress)}
         open={(artifact, bytes) => this._open(artifact, bytes)}
-        trans={this._deps.trans}
+        trans={this._ui.trans}
       />
     );
   }
 
-  private async _act(action: Action): Promise<void> {
-    const answer = await this._watch.notebook?.ask({ type: 'Act', action, tasks: [this._watch.uid] });
-    this._problem = answer?.ok === false ? answer.message : '';
-    this._header.update();
-  }
-
-  private async _goToCell(card: ICard): Promise<void> {
-    const { notebook } = this._watch;
-    const found = notebook !== null && (await goToCell(this._app, this._deps.tracker, notebook, card));
-    this._problem = found ? '' : this._deps.trans.__('The cell of this task is gone.');
-    this._header.update();
+  /** What to say of a task that was never seen: its kernel may still be looked for. */
+  private _lament(): string {
+    const { trans } = this._ui;
+    return this._model.notebooks.some(notebook => notebook.standing === 'connecting')
+      ? trans.__('Looking for the kernel…')
+      : trans.__('No open notebook knows this task.');
   }
 
   private async _fetch(artifact: IArtifactLine, onProgress: (part: number) => void): Promise<Uint8Array> {
-    const { notebook, uid, whereabouts } = this._watch;
+    const { notebook, whereabouts } = this._watch;
     if (notebook === null || whereabouts !== 'here') {
-      throw new Error(this._deps.trans.__('the kernel is not there'));
+      throw new Error(this._ui.trans.__('the kernel is not there'));
     }
-    return fetchArtifact(notebook, uid, artifact.name, onProgress);
+    return fetchArtifact(notebook, this.uid, artifact.name, onProgress, this._ui.trans);
   }
 
   private async _open(artifact: IArtifactLine, bytes: Uint8Array): Promise<void> {
     const viewer = await createViewer(artifact, bytes, this._untrusted);
-    const isLab = this._deps.labShell !== null;
+    const isLab = this._ui.labShell !== null;
     const options = isLab ? { mode: 'tab-after' as const, ref: this.parent?.id } : { rank: 920 };
     this._app.shell.add(viewer, isLab ? 'main' : 'right', { ...options, type: 'Orchestra' });
     this._app.shell.activateById(viewer.id);
@@ -180,7 +170,7 @@ export class TaskPanel extends Panel {
 
   /** The frame of the conversation where the worker takes messages; one line where it does not. */
   private async _offerTalk(card: ICard): Promise<void> {
-    const { trans } = this._deps;
+    const { trans } = this._ui;
     if (!card.steerable) {
       if (this._talk.widgets.length === 0) {
         const line = new Widget({ node: document.createElement('p') });
@@ -207,9 +197,8 @@ export class TaskPanel extends Panel {
   }
 
   private async _steer(text: string): Promise<string> {
-    const { notebook, uid } = this._watch;
-    const answer = await notebook?.ask({ type: 'Steer', task: uid, text });
-    return answer === undefined || answer.ok ? '' : answer.message;
+    const answer = await this._watch.notebook?.ask({ type: 'Steer', task: this.uid, text });
+    return answer?.ok === true ? '' : answer?.message || this._ui.trans.__('the kernel is not there');
   }
 
   private _artifactSection: Section;
@@ -219,7 +208,6 @@ export class TaskPanel extends Panel {
   private _hasTalk = false;
   private _header: Widget;
   private _output: LiveOutput;
-  private _problem = '';
   private _story: Widget;
   private _talk = new Panel();
   private _untrusted: IRenderMimeRegistry;

@@ -10,28 +10,24 @@ import { orchestraIcon } from './icon';
 import type { OrchestraModel } from './model';
 import { openPanel } from './panel';
 import { panelOf } from './places';
-import type { Preferences } from './preferences';
-import type { IPanelDeps } from './taskPanel';
 import { Timeline } from './timelineChart';
-
-export interface ITimelineDeps extends IPanelDeps {
-  preferences?: Preferences;
-}
+import type { IUi } from './ui';
 
 const ID = 'jupyter-orchestra-timeline';
-let shown: MainAreaWidget | null = null;
 
 /** Show the timeline; there is one. */
-export async function openTimeline(app: JupyterFrontEnd, model: OrchestraModel, deps: ITimelineDeps): Promise<void> {
-  shown ??= createTimeline(app, model, deps);
+export async function openTimeline(app: JupyterFrontEnd, model: OrchestraModel, ui: IUi): Promise<void> {
+  if (ui.tabs.timelines.size === 0) {
+    await ui.tabs.timelines.add(createTimeline(app, model, ui));
+  }
   app.shell.activateById(ID);
 }
 
-function createTimeline(app: JupyterFrontEnd, model: OrchestraModel, deps: ITimelineDeps): MainAreaWidget {
-  const { trans } = deps;
-  const open = (uid: string): void => void openPanel(app, model, deps, uid);
+function createTimeline(app: JupyterFrontEnd, model: OrchestraModel, ui: IUi): MainAreaWidget {
+  const { labShell, preferences, tracker, trans } = ui;
+  const open = (uid: string): void => void openPanel(app, model, ui, uid);
   const content = ReactWidget.create(
-    <Timeline model={model} minutes={deps.preferences?.settings.timelineMinutes ?? 0} open={open} trans={trans} />
+    <Timeline model={model} minutes={preferences.settings.timelineMinutes} open={open} trans={trans} />
   );
   content.addClass('jp-OrchestraTimeline');
   const timeline = new MainAreaWidget({ content });
@@ -40,13 +36,12 @@ function createTimeline(app: JupyterFrontEnd, model: OrchestraModel, deps: ITime
   timeline.title.label = trans.__('Timeline');
   timeline.title.icon = orchestraIcon;
   content.node.setAttribute('aria-label', trans.__('Timeline'));
-  if (deps.labShell === null) {
+  if (labShell === null) {
     app.shell.add(timeline, 'right', { rank: 905, type: 'Orchestra' });
   } else {
     // It is wide and low: below the notebook, whose place it leaves alone.
-    const ref = model.current === null ? null : panelOf(deps.tracker, model.current)?.id ?? null;
+    const ref = model.current === null ? null : panelOf(tracker, model.current)?.id ?? null;
     app.shell.add(timeline, 'main', { mode: 'split-bottom', ref, activate: false, type: 'Orchestra' });
   }
-  timeline.disposed.connect(() => (shown = null));
   return timeline;
 }

@@ -1,4 +1,4 @@
-/** Puts the page's widgets, commands and notices into the application. It knows all of them and no kernel. */
+/** Puts the page's widgets and commands into the application. It knows all of them and no kernel. */
 import type { ILabShell, ILayoutRestorer, JupyterFrontEnd } from '@jupyterlab/application';
 import type { ICommandPalette } from '@jupyterlab/apputils';
 import type { INotebookTracker } from '@jupyterlab/notebook';
@@ -9,18 +9,16 @@ import type { IStatusBar } from '@jupyterlab/statusbar';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { Actions } from './actions';
-import { badgeOf, TitleBadge } from './badge';
 import { CARD_LINE_RANK, cardLineFactory } from './cardLine';
 import { addCommands, Ids } from './commands';
 import { Counts } from './counts';
 import type { OrchestraModel } from './model';
 import { GROUPS } from './model';
-import { Notices } from './notices';
-import { languageOf, loadExtension } from './places';
+import type { IWays } from './outside';
+import { loadExtension } from './places';
 import { Preferences } from './preferences';
-import { RunningTasks } from './running';
+import { OpenTabs } from './restoring';
 import { Sidebar, SIDEBAR_ID } from './sidebar';
-import { StatusItem } from './statusItem';
 
 /** What the application offers; null where it does not (Notebook 7 has no ILabShell). */
 export interface IUiDeps {
@@ -33,20 +31,27 @@ export interface IUiDeps {
   settings: ISettingRegistry | null;
   statusBar: IStatusBar | null;
   running: IRunningSessionManagers | null;
-  /** The person's settings; made by `activateUi`, for what is opened later. */
-  preferences?: Preferences;
+}
+
+/** The same, and what all that is opened later shares. */
+export interface IUi extends IUiDeps {
+  actions: Actions;
+  preferences: Preferences;
+  tabs: OpenTabs;
 }
 
 export function activateUi(app: JupyterFrontEnd, model: OrchestraModel, given: IUiDeps): void {
+  const { tracker, trans } = given;
   const preferences = new Preferences();
-  const deps: IUiDeps = { ...given, preferences };
-  const { tracker, trans } = deps;
-  const actions = new Actions();
+  const actions = new Actions(trans);
+  const tabs = new OpenTabs();
+  const ui: IUi = { ...given, actions, preferences, tabs };
   const counts = new Counts(model);
   const execute = (id: string, uid?: string): void => {
     void app.commands.execute(id, uid === undefined ? {} : { uid });
   };
-  const openTask = async (uid: string): Promise<void> => (await import('./panel')).openPanel(app, model, deps, uid);
+  const openTask = async (uid: string, name?: string): Promise<void> =>
+    (await import('./panel')).openPanel(app, model, ui, uid, name);
   const sidebar = new Sidebar({
     model,
     preferences,
@@ -56,7 +61,6 @@ export function activateUi(app: JupyterFrontEnd, model: OrchestraModel, given: I
       open: uid => void openTask(uid),
       goToCell: (_, card) => execute(Ids.goToCell, card.uid)
     },
-    languageOf: notebook => languageOf(tracker, notebook),
     load: notebook => loadExtension(tracker, notebook, trans),
     copyLoadLine: () => execute(Ids.copyLoadLine),
     cancelAll: () => execute(Ids.cancelAll),
@@ -64,58 +68,44 @@ export function activateUi(app: JupyterFrontEnd, model: OrchestraModel, given: I
     showTimeline: () => execute(Ids.timeline)
   });
   addCommands({
-    ...{ app, model, tracker, actions, trans, palette: deps.palette },
+    ...{ app, model, tracker, actions, trans, palette: ui.palette },
     sidebar: () => sidebar,
     openTask,
-    openTimeline: async () => (await import('./timelineView')).openTimeline(app, model, deps)
+    openTimeline: async () => (await import('./timelineView')).openTimeline(app, model, ui)
   });
+  const showSidebar = (): void => app.shell.activateById(SIDEBAR_ID);
   const showTask = (uid: string): void => {
-    app.shell.activateById(SIDEBAR_ID);
+    showSidebar();
     sidebar.focusTask(uid);
   };
-  placeSidebar(app, deps, sidebar);
-  deps.rendermime.addFactory(cardLineFactory(model, trans, showTask), CARD_LINE_RANK);
-  new Notices(model, counts, preferences, trans, showTask);
-  deps.running?.add(new RunningTasks(model, counts, actions, trans, uid => execute(Ids.open, uid)));
-  placeStatusItem(deps, counts, preferences, () => app.shell.activateById(SIDEBAR_ID));
-  keepBadge(counts, preferences);
-  keepCommandsFresh(app, counts, deps);
-  if (deps.settings !== null) {
-    preferences.follow(deps.settings).catch(error => console.warn('Orchestra keeps its default settings:', error));
+  placeSidebar(app, ui, sidebar);
+  ui.rendermime.addFactory(cardLineFactory(model, trans, showTask), CARD_LINE_RANK);
+  const ways: IWays = { showSidebar, showTask, openTask: uid => execute(Ids.open, uid) };
+  speakOfTasks(counts, async () => (await import('./outside')).speakOutside(model, counts, ui, ways));
+  keepCommandsFresh(app, counts, ui);
+  if (ui.settings !== null) {
+    preferences.follow(ui.settings).catch(error => console.warn('Orchestra keeps its default settings:', error));
   }
 }
 
 // Notebook 7 has no ILabShell: there a side panel shows only what is asked for, and restores no layout.
-function placeSidebar(app: JupyterFrontEnd, { labShell, restorer }: IUiDeps, sidebar: Sidebar): void {
+function placeSidebar(app: JupyterFrontEnd, { labShell, restorer, tabs }: IUi, sidebar: Sidebar): void {
   app.shell.add(sidebar, 'right', { rank: 900, type: 'Orchestra' });
   if (labShell !== null && restorer !== null) {
     restorer.add(sidebar, SIDEBAR_ID);
+    tabs.restore(restorer, Ids.open, Ids.timeline);
   }
 }
 
-function placeStatusItem(deps: IUiDeps, counts: Counts, preferences: Preferences, show: () => void): void {
-  if (deps.statusBar === null) {
-    return;
-  }
-  const item = new StatusItem(counts, deps.trans, show);
-  const isActive = (): boolean =>
-    preferences.settings.statusBar && GROUPS.some(group => group !== 'finished' && counts.values[group] > 0);
-  preferences.changed.connect(item.refresh, item);
-  counts.changed.connect(item.refresh, item);
-  deps.statusBar.registerStatusItem('jupyter-orchestra:status', {
-    item,
-    align: 'left',
-    rank: 50,
-    isActive,
-    activeStateChanged: item.refreshed
-  });
-}
-
-function keepBadge(counts: Counts, preferences: Preferences): void {
-  const badge = new TitleBadge(document);
-  const show = (): void => badge.show(preferences.settings.titleBadge ? badgeOf(counts.values) : '');
-  counts.changed.connect(show);
-  preferences.changed.connect(show);
+/** What speaks of tasks is loaded with the first of them. */
+function speakOfTasks(counts: Counts, load: () => Promise<void>): void {
+  const look = (): void => {
+    if (GROUPS.some(group => counts.values[group] > 0)) {
+      counts.settled.disconnect(look);
+      load().catch(reason => console.error('Orchestra cannot say how tasks stand:', reason));
+    }
+  };
+  counts.settled.connect(look);
 }
 
 /** The palette asks anew whether a command makes sense when it is told so. */

@@ -4,7 +4,8 @@ import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
 import type { NotebookModel, OrchestraModel } from './model';
-import type { ICard, IDetail, IOutput, State, ToPage } from './protocol';
+import { hasEnded } from './model';
+import type { ICard, IDetail, IOutput, ToPage } from './protocol';
 
 /** An output as nbformat has it; live ones are also `update_display_data` and `clear_output`. */
 export type Output = IDetail['outputs'][number];
@@ -23,8 +24,6 @@ export interface INews {
   skipped: number;
   outputs: readonly Output[];
 }
-
-const ENDED: ReadonlySet<State> = new Set<State>(['done', 'failed', 'cancelled', 'lost']);
 
 /** One task, as long as someone looks at it. */
 export class TaskWatch implements IDisposable {
@@ -135,12 +134,12 @@ export class TaskWatch implements IDisposable {
   private _explain(detail: IDetail): void {
     this._asked = false;
     const last = detail.story[detail.story.length - 1];
-    const hasEnded = last !== undefined && ENDED.has(last.state);
+    const isOver = last !== undefined && hasEnded(last);
     const isSame = this.detail !== null && detail.attempt === this.detail.attempt;
     // An end without a result (cancelled, say) leaves what came live, of which nothing is kept elsewhere.
-    const goesOn = isSame && (hasEnded ? detail.outputs.length === 0 : !this._hasEnded);
+    const goesOn = isSame && (isOver ? detail.outputs.length === 0 : !this._hasEnded);
     this.detail = detail;
-    this._hasEnded = hasEnded;
+    this._hasEnded = isOver;
     this._changed.emit();
     if (goesOn) {
       this._add(detail.first, detail.outputs);

@@ -1,8 +1,10 @@
 /** The words and figures that a person reads, from plain values. It knows no widget and holds nothing. */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import type { Action } from './actions';
 import type { Section } from './listing';
-import type { Group } from './model';
+import type { Group, NotebookModel } from './model';
+import { hasEnded } from './model';
 import type { ICard, State } from './protocol';
 
 /** A state as the card says it; a word of its own while a cancel is under way. */
@@ -21,6 +23,30 @@ export function stateWord(card: Pick<ICard, 'state' | 'stopping'>, trans: Transl
     lost: trans.__('lost')
   };
   return words[card.state];
+}
+
+/** What can be asked of a task, as buttons say it. */
+export function actionWord(action: Action, trans: TranslationBundle): string {
+  const words: Record<Action, string> = {
+    pause: trans.__('Pause'),
+    resume: trans.__('Resume'),
+    cancel: trans.__('Cancel'),
+    retry: trans.__('Retry'),
+    forget: trans.__('Drop')
+  };
+  return words[action];
+}
+
+/** What a task needs of the person; where buttons do it, without the magics that do it too. */
+export function need(card: Pick<ICard, 'state' | 'needs_you'>, trans: TranslationBundle): string {
+  return card.state === 'lost' && card.needs_you !== '' ? trans.__('retry it or drop it') : card.needs_you;
+}
+
+/** The tasks that one waits for; empty when it waits for none of them, or no longer. */
+export function awaited(card: ICard, notebook: NotebookModel, trans: TranslationBundle): string {
+  const cards = card.state === 'waiting' && !card.stopping ? card.after.map(uid => notebook.cards.get(uid)) : [];
+  const names = cards.filter(other => other !== undefined && !hasEnded(other)).map(other => other!.name);
+  return names.length === 0 ? '' : trans.__('for %1', names.join(', '));
 }
 
 /** What there is to say beside the state, without saying it again: why it is so, else the last line of the task. */

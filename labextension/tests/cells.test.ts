@@ -49,6 +49,10 @@ function cell(task: string, uid: string, changes: Partial<INewCell> = {}, part =
   };
 }
 
+function dispatched(task: string, uid: string, moment: number): INewCell {
+  return cell(task, uid, { metadata: { [KEY]: { task, uid, kind: 'code', attempt: 1, part: 0, at: moment } } });
+}
+
 function granted(task: string, uid: string, changes: Partial<IGrant> = {}): IGrant {
   return {
     ...{ type: 'Grant', uid, attempt: 1, cell: 'd', cohort: `h-${uid}`, last: true, into: '', filled: false },
@@ -129,6 +133,18 @@ describe('running a dispatching cell again', () => {
     expect(deletedIn(doc as any)).toEqual([]);
   });
 
+  test('takes the old outputs away before the new ones come: pages run texts together otherwise', () => {
+    const { doc, grant } = open('d', 'x');
+    grant(granted('a', '1'));
+    const steps: string[] = [];
+    at(doc, 'jo-a-1-0').changed.connect((_, { outputsChange }) => {
+      const found = outputsChange?.flatMap(change => Object.keys(change)) ?? [];
+      steps.push(found.filter(each => each !== 'retain').join());
+    });
+    grant(granted('a', '2'));
+    expect(steps.filter(step => step !== '')).toEqual(['delete', 'insert']);
+  });
+
   test('finds the old one by name first', () => {
     const { doc, grant } = open('d');
     grant(granted('a', '1', { cohort: 'h', last: false }));
@@ -206,6 +222,25 @@ describe('running a dispatching cell again', () => {
     const standings = ['1', '2', '3', '4'].map(uid => standingOf(doc as unknown as Notebook, uid, 1));
     expect(standings).toEqual(['deleted', 'deleted', 'deleted', 'present']);
     expect(uids(doc)).toEqual([undefined, '4']);
+  });
+
+  test('keeps its new result from the late one of its earlier run, and takes that away at its own end', () => {
+    const { doc, grant } = open('d', 'x');
+    const [early, late] = [dispatched('a', '1', 10), dispatched('a', '2', 20)];
+    grant(granted('a', '2', { cells: [late], last: false }));
+    grant(granted('a', '1', { cells: [early] }));
+    expect(uids(doc)).toEqual([undefined, '2', '1', undefined]);
+    grant(granted('b', '3', { cells: [dispatched('b', '3', 21)], cohort: 'h-2' }));
+    expect(uids(doc)).toEqual([undefined, '2', '3', undefined]);
+  });
+
+  test('is not needed: a task that is tried again puts its new result in the place of the old one', () => {
+    const { doc, grant } = open('d', 'x');
+    grant(granted('a', '1', { cohort: 'h', last: false }));
+    grant(granted('b', '2', { cohort: 'h' }));
+    grant(granted('a', '1', { cohort: 'h', attempt: 2 }));
+    expect(uids(doc)).toEqual([undefined, '1', '2', undefined]);
+    expect(markOf(doc.cells[1] as any)?.attempt).toBe(2);
   });
 
   test('words that no cell asked for replace nothing', () => {

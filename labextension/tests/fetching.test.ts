@@ -2,6 +2,7 @@ import { fetchArtifact } from '../src/fetching';
 import { NotebookModel } from '../src/model';
 import type { IFetch, ISnapshot, ToPage } from '../src/protocol';
 import { golden } from './golden';
+import { trans } from './ui/cards';
 
 const snapshot = golden<ToPage>('to_page').find(({ type }) => type === 'Snapshot') as ISnapshot;
 
@@ -11,7 +12,7 @@ function start(): { notebook: NotebookModel; fetched: Promise<Uint8Array>; asked
   const parts: number[] = [];
   notebook.connect(message => void asked.push(message as IFetch));
   notebook.take({ ...snapshot, cards: [] });
-  const fetched = fetchArtifact(notebook, 'u', 'fig.png', part => void parts.push(part));
+  const fetched = fetchArtifact(notebook, 'u', 'fig.png', part => void parts.push(part), trans);
   return { notebook, fetched, asked: asked[0]!, parts };
 }
 
@@ -61,5 +62,5 @@ test('a kernel that goes away ends the waiting', async () => {
 
 test('where nobody listens nothing is waited for', async () => {
   const notebook = new NotebookModel('n', 'a.ipynb');
-  await expect(fetchArtifact(notebook, 'u', 'x', () => undefined)).rejects.toThrow('the kernel is not there');
+  await expect(fetchArtifact(notebook, 'u', 'x', () => undefined, trans)).rejects.toThrow('the kernel is not there');
 });

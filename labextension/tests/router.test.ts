@@ -3,7 +3,7 @@ import { PromiseDelegate } from '@lumino/coreutils';
 
 import { Clients, tabId } from '../src/client';
 import type { Future } from '../src/future';
-import { SecondChance } from '../src/future';
+import { CellFuture } from '../src/future';
 import type { ISeen, ISituation } from '../src/rule';
 import { isConversation, MainShell, route } from '../src/rule';
 import { StorageShelf } from '../src/shelf';
@@ -151,11 +151,12 @@ describe('a cell whose subshell is gone', () => {
       this.delegate.resolve(message);
     }
   }
+  const DRAFT = {} as KernelMessage.IExecuteRequestMsg;
   const gone = { status: 'error', ename: 'UnknownSubshellError' };
-  const fake = (): { first: FakeFuture; second: FakeFuture; outer: SecondChance; again: jest.Mock } => {
+  const fake = (): { first: FakeFuture; second: FakeFuture; outer: CellFuture; again: jest.Mock } => {
     const [first, second] = [new FakeFuture(), new FakeFuture()];
     const again = jest.fn(async () => second as unknown as Future);
-    return { first, second, again, outer: new SecondChance(first as unknown as Future, again, true) };
+    return { first, second, again, outer: new CellFuture(DRAFT, true).follow(first as unknown as Future, again) };
   };
 
   test('is sent once more, and the person sees the second run alone', async () => {
@@ -191,6 +192,26 @@ describe('a cell whose subshell is gone', () => {
     first.answer({ status: 'error', ename: 'ValueError' });
     expect((await outer.done).content).toMatchObject({ ename: 'ValueError' });
     expect(again).not.toHaveBeenCalled();
+  });
+
+  test('a run that is sent later keeps what was set before', async () => {
+    const { first } = fake();
+    const outer = new CellFuture(DRAFT, false);
+    const replies: unknown[] = [];
+    const hook = (): boolean => true;
+    outer.onReply = ({ content }) => void replies.push(content);
+    outer.registerMessageHook(hook);
+    expect(outer.msg).toBe(DRAFT);
+    outer.follow(first as unknown as Future);
+    first.answer({ status: 'ok' });
+    expect((await outer.done).content).toEqual({ status: 'ok' });
+    expect([replies, first.hooks, outer.isDisposed]).toEqual([[{ status: 'ok' }], [hook], false]);
+  });
+
+  test('a run that is given up before it was sent ends as cancelled', async () => {
+    const outer = new CellFuture(DRAFT, false);
+    outer.dispose();
+    await expect(outer.done).rejects.toThrow('Canceled');
   });
 
   test('a cancelled run stays cancelled', async () => {

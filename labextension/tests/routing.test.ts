@@ -28,7 +28,7 @@ class ShellKernel extends FakeKernel {
     this.main.push(content.code);
     const msg = { channel: 'shell', header: { msg_id: content.code, msg_type: 'execute_request' }, parent_header: {}, content };
     this.anyMessage.emit({ msg, direction: 'send' } as unknown as Kernel.IAnyMessageArgs);
-    return {};
+    return { done: new Promise(() => undefined), dispose: () => undefined };
   }
 
   override sendShellMessage(message: any): any {
@@ -100,8 +100,69 @@ test('nothing is routed to a kernel without the extension', async () => {
   expect(kernel.main).toEqual(['x = 1', '%tasks']);
 });
 
+describe('on a page that has just come back', () => {
+  const early = (): { kernel: ShellKernel; model: NotebookModel; run: (code: string, metadata?: any) => void } => {
+    const kernel = new ShellKernel();
+    const model = new NotebookModel('p', 'a.ipynb');
+    new Router(asKernel(kernel), model);
+    model.stand('connecting');
+    const run = (code: string, metadata?: any): void => void asKernel(kernel).requestExecute({ code }, false, metadata);
+    return { kernel, model, run };
+  };
+
+  test('a conversation cell waits for the way past a busy main shell', async () => {
+    const { kernel, model, run } = early();
+    run('%tasks');
+    expect([kernel.main, kernel.subshell]).toEqual([[], []]);
+    model.stand('ready');
+    await settled();
+    expect([kernel.main, kernel.subshell.map(({ content }) => content.code)]).toEqual([[], ['%tasks']]);
+  });
+
+  test('it goes to the main shell as soon as that has answered', async () => {
+    const { kernel, run } = early();
+    run('%tasks');
+    kernel.end('before');
+    expect([kernel.main, kernel.subshell]).toEqual([['%tasks'], []]);
+  });
+
+  test('it goes to the main shell where there is no extension', async () => {
+    const { kernel, model, run } = early();
+    run('%tasks');
+    model.stand('unloaded');
+    expect([kernel.main, kernel.subshell]).toEqual([['%tasks'], []]);
+  });
+
+  test('no ordinary cell overtakes it, and one in order waits for nothing', () => {
+    const { kernel, run } = early();
+    run('%tasks');
+    run('%chat', { tags: [IN_ORDER] });
+    run('x = 1');
+    expect(kernel.main).toEqual(['%chat', '%tasks', 'x = 1']);
+  });
+
+  test('it does not wait for ever', () => {
+    jest.useFakeTimers();
+    try {
+      const { kernel, run } = early();
+      run('%tasks');
+      jest.advanceTimersByTime(10_000);
+      expect(kernel.main).toEqual(['%tasks']);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+});
+
+interface IPlayed {
+  kernel: ShellKernel;
+  model: NotebookModel;
+  onServer: jest.Mock;
+  run: (code: string) => void;
+}
+
 describe('an executor that runs cells on the server', () => {
-  const played = async (): Promise<{ kernel: ShellKernel; onServer: jest.Mock; run: (code: string) => void }> => {
+  const played = async (): Promise<IPlayed> => {
     const kernel = new ShellKernel();
     const model = new NotebookModel('p', 'a.ipynb');
     const sessionContext = {
@@ -119,7 +180,7 @@ describe('an executor that runs cells on the server', () => {
       const model = { type: 'code', sharedModel: { getSource: () => source }, getMetadata: () => undefined };
       void executor.runCell({ cell: { model }, sessionContext });
     };
-    return { kernel, onServer, run };
+    return { kernel, model, onServer, run };
   };
 
   test('runs ordinary cells, and no conversation cell that stands alone', async () => {
@@ -134,6 +195,17 @@ describe('an executor that runs cells on the server', () => {
     await settled();
     run('%%chat\nhello');
     expect([onServer.mock.calls.length, kernel.subshell.length]).toEqual([1, 1]);
+  });
+
+  test('gets no cell before it is known where it belongs', async () => {
+    const { kernel, model, onServer, run } = await played();
+    kernel.connectionStatusChanged.emit('connecting');
+    model.stand('connecting');
+    run('%tasks');
+    expect([onServer.mock.calls.length, runHere.mock.calls.length]).toEqual([0, 0]);
+    model.stand('ready');
+    await settled();
+    expect([onServer.mock.calls.length, runHere.mock.calls.length]).toEqual([0, 1]);
   });
 
   test('runs a conversation cell behind an ordinary one of the same batch', async () => {

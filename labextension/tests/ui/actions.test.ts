@@ -1,7 +1,7 @@
 import { Actions, possible } from '../../src/actions';
 import type { Asked, NotebookModel } from '../../src/model';
 import type { IAnswer, ICard } from '../../src/protocol';
-import { card, notebook } from './cards';
+import { card, notebook, trans } from './cards';
 
 /** A notebook, and a way to answer what it is asked last. */
 function asked(...cards: ICard[]): {
@@ -36,7 +36,7 @@ test.each([
 test('an action is pending until it is answered, and is not asked twice', async () => {
   const task = card();
   const { model, said, answer } = asked(task);
-  const actions = new Actions();
+  const actions = new Actions(trans);
   const done = actions.act(model, task, 'cancel');
   void actions.act(model, task, 'cancel');
   expect(said).toMatchObject([{ type: 'Act', action: 'cancel', tasks: [task.uid] }]);
@@ -50,7 +50,7 @@ test('an action is pending until it is answered, and is not asked twice', async 
 test('a refusal outlives progress and goes with the next change of state', async () => {
   const task = card();
   const { model, answer } = asked(task);
-  const actions = new Actions();
+  const actions = new Actions(trans);
   const done = actions.act(model, task, 'pause');
   answer({ ok: false, message: 'it cannot be paused' });
   await done;
@@ -61,7 +61,7 @@ test('a refusal outlives progress and goes with the next change of state', async
 
 test('a refusal of what was asked of all is the notebook’s, until it is asked again', async () => {
   const { model, said, answer } = asked(card());
-  const actions = new Actions();
+  const actions = new Actions(trans);
   let done = actions.cancelAll(model);
   expect(said[0]).toMatchObject({ action: 'cancel', all: true });
   answer({ ok: false, message: 'nothing runs' });

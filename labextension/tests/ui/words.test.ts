@@ -1,5 +1,5 @@
-import { duration, facts, figure, price, said, stateWord, summary, usage } from '../../src/words';
-import { card, trans } from './cards';
+import { awaited, duration, facts, figure, need, price, said, stateWord, summary, usage } from '../../src/words';
+import { card, notebook, trans } from './cards';
 
 test.each([
   [0, '0 s'],
@@ -48,4 +48,19 @@ test('the summary says what runs and what needs the person, and what waits when 
   expect(summary(none, trans)).toBe('');
   expect(summary({ ...none, running: 3, waiting: 2, 'needs-you': 1 }, trans)).toBe('3 running · 1 needs you');
   expect(summary({ ...none, waiting: 2, 'needs-you': 2 }, trans)).toBe('2 waiting · 2 need you');
+});
+
+test('a lost task needs what its buttons do; any other need is said as it came', () => {
+  const magics = 'rerun it (%orchestra retry x) or drop it (%orchestra forget x)';
+  expect(need(card({ state: 'lost', needs_you: magics }), trans)).toBe('retry it or drop it');
+  expect(need(card({ state: 'lost' }), trans)).toBe('');
+  expect(need(card({ needs_you: 'may it write?' }), trans)).toBe('may it write?');
+});
+
+test('a waiting task names those that it still waits for', () => {
+  const [done, slow, quick] = [card({ state: 'done' }), card({ name: 'slow' }), card({ name: 'quick' })];
+  const later = card({ state: 'waiting', after: [done.uid, slow.uid, quick.uid, 'gone'] });
+  const model = notebook('n', done, slow, quick, later);
+  expect(awaited(later, model, trans)).toBe('for slow, quick');
+  expect(awaited({ ...later, state: 'queued' }, model, trans)).toBe('');
 });

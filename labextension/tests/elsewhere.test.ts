@@ -1,0 +1,55 @@
+import type { Kernel } from '@jupyterlab/services';
+
+import { noteServerRuns, ServerRuns } from '../src/elsewhere';
+import { asKernel, FakeKernel } from './kernel';
+
+/** The kernel begins a request, of this page or of another sender. */
+function begin(kernel: FakeKernel, request: string, code: string, session = 'the server'): void {
+  const msg = { channel: 'iopub', header: { msg_type: 'execute_input' }, parent_header: { msg_id: request, session }, content: { code } };
+  kernel.anyMessage.emit({ msg, direction: 'recv' } as unknown as Kernel.IAnyMessageArgs);
+}
+
+function opened(): { kernel: FakeKernel; runs: ServerRuns; run: (id: string, code: string) => Promise<boolean>; end: () => void } {
+  const kernel = new FakeKernel('k');
+  const ends: (() => void)[] = [];
+  const executor = { runCell: () => new Promise<boolean>(resolve => ends.push(() => resolve(true))) } as any;
+  noteServerRuns(executor);
+  const run = (id: string, code: string): Promise<boolean> => {
+    const cell = { model: { type: 'code', id, sharedModel: { getSource: () => code } } };
+    return executor.runCell({ cell, sessionContext: { session: { kernel: asKernel(kernel) } } });
+  };
+  return { kernel, runs: ServerRuns.of(asKernel(kernel)), run, end: () => ends.shift()?.() };
+}
+
+test('cells that the server runs are known by the requests that it sends, in the order of asking', () => {
+  const { kernel, runs, run } = opened();
+  void run('a', 'x');
+  void run('b', 'y');
+  void run('c', 'x');
+  ['x', 'y', 'x'].forEach((code, index) => begin(kernel, `r${index}`, code));
+  expect(['r0', 'r1', 'r2', 'r3'].map(request => runs.cellOf(request))).toEqual(['a', 'b', 'c', '']);
+});
+
+test('what this page sends itself, or someone else, is no cell of the server', () => {
+  const { kernel, runs, run } = opened();
+  void run('a', 'x');
+  begin(kernel, 'mine', 'x', asKernel(kernel).clientId);
+  begin(kernel, 'other', 'z');
+  expect([runs.cellOf('mine'), runs.cellOf('other')]).toEqual(['', '']);
+});
+
+test('a cell that the server never came to does not take the place of the next', async () => {
+  const { kernel, runs, run, end } = opened();
+  const first = run('a', 'x');
+  end();
+  await first;
+  await Promise.resolve();
+  void run('b', 'x');
+  begin(kernel, 'r', 'x');
+  expect(runs.cellOf('r')).toBe('b');
+});
+
+test('the default executor is left as it is', () => {
+  const executor = Object.freeze({ runCell: jest.fn() }) as any;
+  expect(() => noteServerRuns(executor)).not.toThrow();
+});
