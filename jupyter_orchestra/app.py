@@ -20,19 +20,19 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from . import api, host
 from .client.client import Client
-from .client.request import Request
 from .config import Orchestra
 from .core import events as e
 from .core.machine import MachineState
-from .core.model import Capture
 from .errors import OrchestraError, UsageError
 from .notebook import guards
 from .notebook.commands import Commands
 from .notebook.context import CellContext
 from .notebook.inline import InlineCards
 from .notebook.magics import OrchestraMagics
+from .notebook.nesting import Nesting
 from .notebook.publisher import Publisher
 from .notebook.sink import NotebookSink
+from .notebook.snapshots import NotebookSnapshots
 from .runtime import Runtime, declare
 from .thread import RuntimeThread, replay
 
@@ -65,7 +65,8 @@ class App:
         self._made: Runtime | None = None
         self._keeper: Housekeeper | None = None
         self._told = 0
-        self.context = CellContext(shell, self._notebook(), _Snapshots(self))
+        self._nesting = Nesting()
+        self.context = CellContext(shell, self._notebook(), NotebookSnapshots(lambda: self.journal))
         self.client = Client(self.runtime, self.context)
         self.publisher = Publisher(shell)
         self.inline = InlineCards(self.publisher, self._ask_inline)
@@ -246,6 +247,7 @@ class App:
             Composer(self.client, self.context).dispatch,
             private=self.journal.private,
         )
+        self.context.present = self._hub.path
         self.sink.attach(self._hub)
         if self._is_live():
             self._hub.announce()
@@ -293,6 +295,7 @@ class App:
 
     def attach(self) -> None:
         """Register magics and hooks."""
+        host.log_beside_the_cells(self.shell)
         guards.install(self.shell)
         api.connect(self.client)
         self.shell.register_magics(self.magics)
@@ -349,28 +352,32 @@ class App:
         self.magics.bring_back(uids)
 
     def _before_cell(self, info: Any = None) -> None:
-        if self._is_idle():
+        if threading.current_thread() is not threading.main_thread():
             return
-        self._quietly(self.magics.bring_back)
+        self._nesting.begin(info, self.context.cohort())
+        if self._works():
+            self._quietly(self.magics.bring_back)
 
     def _after_cell(self, result: Any = None) -> None:
-        if self._is_idle():
+        if threading.current_thread() is not threading.main_thread():
             return
-        self._quietly(self.tell)
+        outermost = self._nesting.end(result, self.context.cohort())
+        if not self._works():
+            return
         self._quietly(self.magics.bring_back)
-        self._quietly(self._flush)
+        if outermost:  # the output of a cell inside another may be captured, and nobody may ever look at it
+            self._quietly(self.tell)
+            self._quietly(self._flush)
 
     def _flush(self) -> None:
         self.sink.flush()
         self.sink.settle()
 
-    def _is_idle(self) -> bool:
-        """Nothing to do: the orchestra is not there yet, or this is not the main shell."""
-        if threading.current_thread() is not threading.main_thread():
-            return True
+    def _works(self) -> bool:
+        """Whether the orchestra is there already."""
         if self._runtime is None and self.thread.works:
             self._runtime = self.thread.runtime()
-        return self._runtime is None
+        return self._runtime is not None
 
     @staticmethod
     def _quietly(act: Callable[[], object]) -> None:
@@ -407,51 +414,6 @@ class App:
             if self._keeper is not None:
                 self._keeper.close(gone)
             self._journal.close(delete=gone)
-
-
-class _Snapshots:
-    """Copies variables for the kernel worker, into the journal."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    def wanted(self, brief: str, namespace: dict[str, Any], later: bool) -> bool:
-        import builtins
-
-        from .workers.capture import belongs_to_ipython
-        from .workers.source import free_names
-
-        found = free_names(brief)
-        names = {name for name in found.needed | found.maybe if not belongs_to_ipython(name, namespace)}
-        return any(name in namespace or (later and not hasattr(builtins, name)) for name in names)
-
-    def local(self, request: Request, namespace: dict[str, Any]) -> str:
-        from types import ModuleType
-
-        from .workers.source import free_names
-
-        for name in sorted(free_names(request.brief).needed & request.local.keys()):
-            value = request.local[name]
-            if value is not namespace.get(name, request) and not isinstance(value, ModuleType):
-                return name
-        return ""
-
-    def take(self, request: Request, namespace: dict[str, Any]) -> Capture | None:
-        from .workers.capture import CaptureError, take
-
-        journal = self._app.journal
-        try:
-            return take(
-                request.brief, namespace, share=request.share, no_share=request.no_share, store=journal,
-                folder=journal.folder / "captures", reserved=("results",) if request.after else (),
-            )  # fmt: skip
-        except CaptureError as error:
-            raise UsageError(str(error)) from None
-
-    def drop(self, capture: Capture) -> None:
-        from .workers.capture import drop
-
-        drop(capture)
 
 
 def load(shell: InteractiveShell) -> None:

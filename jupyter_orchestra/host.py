@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -29,6 +30,19 @@ def register_exit(close: Callable[[], None]) -> None:
     if early is not None:
         early(close)
     atexit.register(close)
+
+
+def log_beside_the_cells(shell: InteractiveShell) -> None:
+    """Our log goes where the kernel's own goes: what is ours to mend has no place in a cell."""
+    ours = logging.getLogger("jupyter_orchestra")
+    if getattr(shell, "kernel", None) is None or ours.handlers:
+        return
+    from ipykernel.kernelapp import IPKernelApp
+
+    handlers = IPKernelApp.instance().log.handlers if IPKernelApp.initialized() else []
+    for handler in handlers:
+        ours.addHandler(handler)
+    ours.propagate = not handlers
 
 
 def kernel_loop(shell: InteractiveShell) -> Any:

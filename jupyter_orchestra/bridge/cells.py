@@ -20,6 +20,7 @@ CELL_LIMIT = 4 << 20  # bytes of outputs of one cell, in all
 IMAGE_LIMIT = 4_000_000  # bytes of one image, as a file
 ARTIFACTS = 50  # named in a cell
 REASON = 300  # characters of a reason in a heading
+WIDGET = "application/vnd.jupyter.widget-view+json"
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp")
 
 
@@ -47,7 +48,9 @@ def result_cells(view: TaskView, outputs: Sequence[Output], artifacts: Sequence[
 
 
 def _code_cell(view: TaskView, outputs: Iterable[Output]) -> NewCell:
-    read = [found for output in outputs if (found := _output(output, view.trusted)) is not None]
+    read = [found for output in outputs if (found := kept_output(output, view.trusted)) is not None]
+    if view.worker != "loop":  # what else makes widgets does so in another kernel, where no page finds them
+        read = [_without_widget(output) for output in read]
     return NewCell(
         id=cell_id(view.name, view.number),
         cell_type="code",
@@ -67,13 +70,30 @@ def _mark(view: TaskView, kind: str) -> dict[str, Any]:
         "part": 0,
         "cell": view.anchor.cell if view.anchor is not None else "",
         "cohort": view.cohort,
+        "at": view.dispatched_at,  # by which a page tells an earlier run of the dispatching cell from a later one
     }
 
 
 # --- outputs -------------------------------------------------------------------------------------------------------
 
 
-def _output(output: Output, trusted: bool) -> Output | None:
+def live_output(output: Output) -> Output:
+    """An output of what no person wrote, cleaned, while its task runs: also one that changes or clears another."""
+    match output.get("output_type"):
+        case "clear_output":
+            return {"output_type": "clear_output", "wait": bool(output.get("wait"))}
+        case "update_display_data":
+            cleaned = kept_output(output | {"output_type": "display_data"}, False) or {}
+            return cleaned | {"output_type": "update_display_data", "transient": _transient(output)}
+    cleaned = kept_output(output, False) or {"output_type": "display_data", "data": {}, "metadata": {}}
+    return cleaned | {"transient": _transient(output)} if output.get("transient") else cleaned
+
+
+def _transient(output: Output) -> dict[str, str]:
+    return {"display_id": str((output.get("transient") or {}).get("display_id", ""))}
+
+
+def kept_output(output: Output, trusted: bool) -> Output | None:
     """An output as a cell of a file may hold it; None for what is only a message."""
     match output.get("output_type"):
         case "stream":
@@ -89,6 +109,13 @@ def _output(output: Output, trusted: bool) -> Output | None:
                 shown |= {"data": _harmless(data), "metadata": {}}
             return shown | {"execution_count": None} if kind == "execute_result" else shown
     return None
+
+
+def _without_widget(output: Output) -> Output:
+    if WIDGET not in output.get("data", {}):
+        return output
+    data = {mime: value for mime, value in output["data"].items() if mime != WIDGET}
+    return output | {"data": data or {"text/plain": "a widget of another kernel: with -w loop it lives in this one"}}
 
 
 def _stream(text: str, name: str) -> Output:

@@ -36,6 +36,15 @@ class Line:
         with contextlib.suppress(KeyError):  # the manager has let go of it already
             self._comm.close()
 
+    def drop(self) -> None:
+        """Forget the comm without a word: the page that opened it is no longer there, and others would wonder."""
+        self._comm.publish_msg = _say_nothing
+        self.close()
+
+
+def _say_nothing(*_: object, **__: object) -> None:
+    """What a comm without a page says."""
+
 
 class Listener(Protocol):
     """Hears of comms, on the runtime's loop."""

@@ -74,6 +74,7 @@ class Deliveries:
             session=anchor.parent.get("session", "") if anchor is not None else "",
             into=into,
             filled=filled,
+            cohort=view.cohort,
         )
         self._obey(self._offers.ready(parcel, self._now()))
 
@@ -123,7 +124,12 @@ class Deliveries:
                     if (client := self._client(name)) is not None:
                         client.say(
                             wire.Offer(
-                                uid=parcel.uid, attempt=parcel.attempt, cell=parcel.cell, into=parcel.into, round=number
+                                uid=parcel.uid,
+                                attempt=parcel.attempt,
+                                cell=parcel.cell,
+                                into=parcel.into,
+                                round=number,
+                                cohort=parcel.cohort,
                             )
                         )
                 case SendGrant(name):

@@ -14,6 +14,7 @@ from .pictures import detail_of
 log = logging.getLogger("jupyter_orchestra")
 OUTPUTS = 200  # outputs of one message
 Outputs = list[dict[str, Any]]
+Live = Callable[[str, int], tuple[int, Outputs]]
 
 
 class Source(Protocol):
@@ -29,7 +30,10 @@ class Source(Protocol):
         """The outputs of a running attempt that are still kept, and the index of the first of them."""
 
     def load(self, view: TaskView, done: Callable[[Outputs], None]) -> None:
-        """Read the outputs of an ended task, off the loop; `done` gets them on the loop."""
+        """Read the outputs of an ended task, off the loop; `done` gets them on the loop, cleaned unless trusted."""
+
+    def clean(self, outputs: Outputs, done: Callable[[Outputs], None]) -> None:
+        """Make live outputs that are not trusted harmless, off the loop; `done` gets them on the loop."""
 
 
 class Watch:
@@ -41,13 +45,15 @@ class Watch:
         self._attempt, self._sent = 0, 0  # outputs told of this attempt
         self._loading: tuple[object, ...] = ()
         self._loaded: Outputs | None = None
+        self._cleaning = False
+        self._cleaned: wire.Output | None = None
 
     def next(self) -> wire.ToPage | None:
         """A Detail whenever the state has changed, else the output that came since."""
         view = self._source.view(self._uid)
         if view is None:
             return None
-        marks = (view.attempt, view.state, view.stopping, view.needs_you, view.name)
+        marks = (view.attempt, view.state, view.stopping, view.needs_you, view.name, view.result is None)
         if marks != self._told:
             return self._detail(view, marks)
         return None if view.ended else self._output(view)
@@ -55,13 +61,16 @@ class Watch:
     def _detail(self, view: TaskView, marks: tuple[object, ...]) -> wire.Detail | None:
         if not view.ended:
             first, outputs = self._source.live(view.uid, view.attempt)
+            outputs = outputs if view.trusted else []  # cleaning takes time: they come after it
+            self._cleaning, self._cleaned = False, None
         elif self._loaded is None or self._loading != marks:
             if self._loading != marks:
                 self._loading, self._loaded = marks, None
                 self._source.load(view, lambda found: self._take(marks, found))
             return None
         else:
-            first, outputs = 0, self._loaded
+            first = 0 if _has_outputs(view) else self._source.live(view.uid, view.attempt)[0]
+            outputs = self._loaded
         self._told, self._loaded, self._loading = marks, None, ()
         self._attempt, self._sent = view.attempt, first + len(outputs)
         return detail_of(view, self._source.explain(view.uid), first, outputs)
@@ -71,13 +80,59 @@ class Watch:
             self._loaded = outputs
 
     def _output(self, view: TaskView) -> wire.Output | None:
+        if self._cleaning:
+            return None
+        if (ready := self._cleaned) is not None:
+            self._cleaned = None
+            self._sent = ready.index + len(ready.outputs)
+            return ready
         first, kept = self._source.live(view.uid, view.attempt)
         index = max(self._sent, first)
         new = kept[index - first : index - first + OUTPUTS]
         if not new:
             return None
+        if not view.trusted:
+            self._clean(view, index, new)
+            return None
         self._sent = index + len(new)
         return wire.Output(uid=view.uid, attempt=view.attempt, index=index, outputs=tuple(new))
+
+    def _clean(self, view: TaskView, index: int, outputs: Outputs) -> None:
+        told, self._cleaning = self._told, True
+
+        def take(cleaned: Outputs) -> None:
+            if told is self._told:  # no Detail has come in between
+                self._cleaning = False
+                self._cleaned = wire.Output(
+                    uid=view.uid, attempt=view.attempt, index=index, outputs=tuple(cleaned)
+                )  # fmt: skip
+
+        self._source.clean(outputs, take)
+
+
+def _has_outputs(view: TaskView) -> bool:
+    """Whether what it put out is in its result."""
+    return view.result is not None and view.result.outputs is not None
+
+
+def read_ended(read: Callable[[TaskView], Outputs], live: Live, view: TaskView) -> Outputs:
+    """The outputs of an ended task as its panel may show them; of one that was cut off, what came until then."""
+    if not _has_outputs(view):
+        outputs = live(view.uid, view.attempt)[1]
+        return outputs if view.trusted else clean_live(outputs)
+    outputs = outputs_or_why(read, view)
+    if view.trusted:
+        return outputs
+    from .cells import kept_output  # what cleans is slow to import
+
+    return [cleaned for output in outputs if (cleaned := kept_output(output, False)) is not None]
+
+
+def clean_live(outputs: Outputs) -> Outputs:
+    """As many outputs as there were, which are counted, harmless."""
+    from .cells import live_output
+
+    return [live_output(output) for output in outputs]
 
 
 def outputs_or_why(read: Callable[[TaskView], Outputs], view: TaskView) -> Outputs:

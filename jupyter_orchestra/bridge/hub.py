@@ -22,7 +22,7 @@ from ..core.views import TaskView, explain
 from ..errors import OrchestraError
 from .comms import Comms, Line
 from .deliveries import Deliveries
-from .details import Outputs, Watch, outputs_or_why
+from .details import Live, Outputs, Watch, clean_live, read_ended
 from .fetch import fetch
 from .orders import answer_of, event_of
 from .pages import Down, LivePage, LivePages
@@ -31,7 +31,6 @@ from .pump import Pump
 
 log = logging.getLogger("jupyter_orchestra")
 LOOK = 1.0  # seconds between two looks at who is there
-Live = Callable[[str, int], tuple[int, Outputs]]
 Compose = Callable[[str, str], TaskHandle]  # (text, session of the page)
 
 
@@ -98,6 +97,10 @@ class Hub:
         """A result is shown elsewhere; False when a page has it already."""
         return self._deliveries.take_back(uid)
 
+    def path(self, session: str) -> str:
+        """The notebook's present path by its page of that session, empty when there is none. Any thread."""
+        return self._pages.path(session)
+
     def announce(self) -> None:
         """Tell pages that the extension is loaded."""
         self._comms.announce()
@@ -128,7 +131,11 @@ class Hub:
 
     def load(self, view: TaskView, done: Callable[[Outputs], None]) -> None:
         """Read the outputs of an ended task, off the loop."""
-        self._do(self._load(view, done), f"jo-read-{view.name}")
+        self._do(self._read(partial(read_ended, self._client.outputs, self.live, view), done), f"jo-read-{view.name}")
+
+    def clean(self, outputs: Outputs, done: Callable[[Outputs], None]) -> None:
+        """Make live outputs harmless, off the loop."""
+        self._do(self._read(partial(clean_live, outputs), done), "jo-clean")
 
     def result(self, uid: str, attempt: int) -> TaskView | None:
         """The view of that attempt."""
@@ -225,7 +232,7 @@ class Hub:
             case wire.Ack():
                 self._deliveries.acked(message)
             case wire.Bye():
-                self._pages.forget(page)
+                self._pages.forget(page, gone=True)
             case wire.Hello():
                 page.say(wire.Problem(message="a hello opens a comm, it does not come later"))
 
@@ -319,8 +326,8 @@ class Hub:
 
     # work that takes time
 
-    async def _load(self, view: TaskView, done: Callable[[Outputs], None]) -> None:
-        done(await self._loop.run_in_executor(None, outputs_or_why, self._client.outputs, view))
+    async def _read(self, read: Callable[[], Outputs], done: Callable[[Outputs], None]) -> None:
+        done(await self._loop.run_in_executor(None, read))
         self._pump.run()
 
     def _do(self, work: Coroutine[object, object, None], name: str) -> None:

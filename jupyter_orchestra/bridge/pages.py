@@ -35,11 +35,14 @@ class LivePage:
         """What counts when results are given out."""
         return Page(self.id, self.session, self.path, self.visible, self.front)
 
-    def end(self) -> None:
-        """Close its comms, so that a page that lives after all attaches again."""
+    def end(self, gone: bool) -> None:
+        """Close its comms, so that a page that lives after all attaches again; nobody hears of it when it has gone."""
         self.live = False
-        self.up.close()
-        self.down.close()
+        for line in (self.up, self.down):
+            if gone:
+                line.drop()
+            else:
+                line.close()
 
 
 class LivePages:
@@ -85,6 +88,10 @@ class LivePages:
         """The live page with that id."""
         return self._clients.get(client)
 
+    def path(self, session: str) -> str:
+        """What the page of a session shows now, empty when there is none. Any thread."""
+        return next((page.path for page in self if page.session == session), "")
+
     def of(self, up: Line) -> LivePage | None:
         """The live page that speaks on that comm; it has given a sign of life."""
         client = self._by_up.get(up.id)
@@ -95,14 +102,14 @@ class LivePages:
     def opened_down(self, line: Line, client: str) -> None:
         """The two comms come on two threads of the kernel, so either may be the first."""
         if (older := self._downs.pop(client, None)) is not None:
-            older[0].close()
+            older[0].drop()
         self._downs[client] = line, self._now()
         self._pair(client)
 
     def said_hello(self, line: Line, hello: wire.Hello) -> None:
         """A page is there, or is there again: what it was before goes."""
         if (older := self._hellos.pop(hello.client, None)) is not None:
-            older[0].close()
+            older[0].drop()
         self._hellos[hello.client] = line, hello, self._now()
         self._pair(hello.client)
 
@@ -116,16 +123,16 @@ class LivePages:
         """A comm was closed by the page: the page has gone."""
         client = self._by_up.get(line.id) or self._by_down.get(line.id)
         if client is not None:
-            self.forget(client)
+            self.forget(client, gone=True)
         for waiting in (self._downs, self._hellos):
             for key in [key for key, entry in waiting.items() if entry[0].id == line.id]:
                 del waiting[key]
 
-    def forget(self, client: LivePage) -> None:
-        """Let go of a page."""
+    def forget(self, client: LivePage, gone: bool = False) -> None:
+        """Let go of a page; `gone`: it is known to be no longer there."""
         self._by_up.pop(client.up.id, None)
         self._by_down.pop(client.down.id, None)
-        client.end()
+        client.end(gone)
         if self._clients.get(client.id) is client:
             del self._clients[client.id]
             self._left(client)
@@ -163,7 +170,7 @@ class LivePages:
         (down, _), (up, hello, _) = self._downs.pop(name), self._hellos.pop(name)
         older = self._clients.get(name)
         if older is not None:
-            self.forget(older)
+            self.forget(older, gone=True)
         if hello.protocol != wire.PROTOCOL:
             self._mismatched(down)
             return

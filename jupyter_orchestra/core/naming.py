@@ -10,6 +10,7 @@ from .model import Spec, Task
 
 Find = Callable[[str], Task | None]
 _NO_ID = re.compile(r"[^A-Za-z0-9_-]")
+LONGEST_SAID = 60  # characters of an unknown name that its refusal repeats
 After = dict[str, tuple[tuple[str, str], ...]]  # uid -> (label, uid) of each task before it
 
 
@@ -100,8 +101,9 @@ def _refuse_cycle(after: After, names: dict[str, str]) -> None:
 
 def unknown(name: str, known: Iterable[str]) -> str:
     """The refusal of a name that no task bears."""
-    near = get_close_matches(name, list(known), 1, 0.6)
-    return f"no task is called {name!r}" + (f"; did you mean {near[0]!r}?" if near else ": %tasks lists them")
+    near = get_close_matches(name, list(known), 1, 0.6) if len(name) <= LONGEST_SAID else []
+    said = name if len(name) <= LONGEST_SAID else f"{name[:LONGEST_SAID]}…"
+    return f"no task is called {said!r}" + (f"; did you mean {near[0]!r}?" if near else ": %tasks lists them")
 
 
 def cell_id(name: str, number: int) -> str:

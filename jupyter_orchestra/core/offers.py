@@ -40,6 +40,7 @@ class Parcel(msgspec.Struct, frozen=True):
     session: str = ""
     into: str = ""  # the cell that is to become its result cell
     filled: bool = False  # that cell shows the outputs already
+    cohort: str = ""
 
     @property
     def key(self) -> Key:
@@ -106,6 +107,7 @@ class Offers:
 
     def __init__(self) -> None:
         self._pages: dict[str, Page] = {}
+        self._paths: set[str] = set()  # of notebooks that pages have shown and, so far as is known, did not rename
         self._items: dict[Key, _Item] = {}
         self._lanes: dict[tuple[str, str], dict[Key, _Item]] = {}
         self._queue: list[tuple[int, Key]] = []
@@ -136,6 +138,7 @@ class Offers:
         if page.client in self._pages:
             self._leave(page.client, now)
         self._pages[page.client] = page
+        self._paths.add(page.path)
         for item in list(self._items.values()):
             if item.phase is _Phase.OFFERED:
                 self._out.append(SendOffer(page.client, item.parcel, item.round))
@@ -144,7 +147,10 @@ class Offers:
 
     def changed(self, page: Page, now: float) -> list[Wish]:
         """A page was renamed, or came to the front or left it."""
-        if page.client in self._pages:
+        if (before := self._pages.get(page.client)) is not None:
+            if page.path != before.path:
+                self._paths.discard(before.path)
+                self._paths.add(page.path)
             self._pages[page.client] = page
             self._wake(now)
             self._advance_all(now)
@@ -363,11 +369,11 @@ class Offers:
     def _is_home(self, page: Page, item: _Item) -> bool:
         """Whether the page shows the notebook that dispatched it."""
         parcel = item.parcel
-        if page.path and (parcel.notebook == page.path or parcel.notebook.endswith("/" + page.path.lstrip("/"))):
+        if _is_at(parcel.notebook, page.path) or (parcel.session and page.session == parcel.session):
             return True
-        if parcel.session and page.session == parcel.session:
-            return True
-        return all(other.path == page.path for other in self._pages.values())
+        # The kernel may know its notebook by the name of yore; but not as long as that name is another notebook's.
+        alone = all(other.path == page.path for other in self._pages.values())
+        return alone and not any(_is_at(parcel.notebook, path) for path in self._paths)
 
     # helpers
 
@@ -377,3 +383,8 @@ class Offers:
     def _told(self) -> list[Wish]:
         out, self._out = self._out, []
         return out
+
+
+def _is_at(notebook: str, path: str) -> bool:
+    """Whether a notebook's absolute path may be that which the contents API has."""
+    return bool(path) and (notebook == path or notebook.endswith("/" + path.lstrip("/")))

@@ -154,7 +154,7 @@ def explain(machine: Machine, task: Task, now: float) -> str:
         ran = now - (task.started_at or now)
         if task.stopping:
             return head + f"was asked to stop and has not ended yet; it has run for {ran:.1f} s"
-        return head + f"runs since {ran:.1f} s (attempt {task.attempt})" + (f": {task.line}" if task.line else "")
+        return head + f"has run for {ran:.1f} s (attempt {task.attempt})" + (f": {task.line}" if task.line else "")
     if task.state is S.PAUSED:
         return head + f"is paused; it was {task.before}: %resume {task.name} lets it go on"
     ending = head + f"is {task.state}"
@@ -172,4 +172,4 @@ def _explain_queued(machine: Machine, task: Task, now: float) -> str:
     waited = max(0.0, now - task.queued_at)
     ahead = machine.ahead(task)
     slots_taken = f"{taken} of {slots} {task.spec.worker} slots are taken, {ahead} ahead"
-    return f"waits for a slot since {waited:.1f} s: {slots_taken}"
+    return f"has waited {waited:.1f} s for a slot: {slots_taken}"

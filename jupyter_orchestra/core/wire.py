@@ -280,6 +280,7 @@ class Offer(FromKernel, frozen=True, kw_only=True):
     cell: str  # the dispatching cell
     into: str = ""  # the cell that is to become its result cell, empty for a new one
     round: int = 0  # counts the times that it was offered: the Claim says it back
+    cohort: str = ""  # the id of the execute request, by which a page may know the cell where the kernel does not
 
 
 class Grant(FromKernel, frozen=True, kw_only=True):

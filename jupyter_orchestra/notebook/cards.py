@@ -8,15 +8,13 @@ from typing import Any
 
 import msgspec
 
-from ..core.lines import MARKS, card, clipped, joined
+from ..core.lines import MARKS, joined
 from ..core.model import State
 from ..core.views import TaskView
-from ..core.wire import CARD_MIME, CardLine
-
-__all__ = ["MARKS", "bundle", "card", "clipped", "joined", "page_bundle", "plain_text", "result_bundle", "table"]
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 LARGE = 4_000_000  # characters of HTML that a card takes; %task shows more
+NO_TASKS = "no tasks yet: %%dispatch NAME at the top of a cell starts one"
 CLIP = 20_000  # characters of text in a card that fills itself; %task shows the whole
 
 
@@ -27,6 +25,8 @@ def bundle(text: str) -> dict[str, Any]:
 
 def page_bundle(text: str, view: TaskView) -> dict[str, Any]:
     """A line as a MIME bundle which a page links to its own card of the task."""
+    from ..core.wire import CARD_MIME, CardLine  # a page is there, and with it all that the wire needs
+
     line = view.needs_you or view.reason or view.line
     link = CardLine(uid=view.uid, name=view.name, worker=view.worker, state=view.state, line=line)
     return {**bundle(text), CARD_MIME: msgspec.to_builtins(link)}
@@ -68,7 +68,7 @@ def _as_html(output: dict[str, Any]) -> str:
 def table(views: list[TaskView], now: float) -> str:
     """Tasks as lines of columns, for ``%tasks``."""
     if not views:
-        return "no tasks yet: %%dispatch NAME at the top of a cell starts one"
+        return NO_TASKS
     rows = [("", "name", "worker", "state", "time", "")]
     for view in views:
         state = f"{view.state} {view.progress:.0%}" if _shows_progress(view) else str(view.state)

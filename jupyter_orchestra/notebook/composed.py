@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from ..client.client import Client
 from ..client.handle import TaskHandle
 from ..client.request import Request, make_request
-from ..core.model import Anchor
 from ..errors import NotAvailableError, UsageError
 from . import flags
 from .context import CellContext, PageContext
+from .conversation import LINE_MAGICS
 
-LATER = ("tier", "model", "role", "needs", "budget", "on", "allow", "review")
+OURS = tuple(f"%{name}" for name in LINE_MAGICS)  # no worker knows them
 
 
 class Composer:
@@ -36,19 +34,7 @@ class Composer:
         """
         client = self._client
         request = read(text, client)
-        return Client(lambda: client.runtime, _Written(self._context, session)).dispatch(request)
-
-
-class _Written(PageContext):
-    """What a person writes in one page."""
-
-    def __init__(self, cells: CellContext, session: str) -> None:
-        super().__init__(cells)
-        self._session = session
-
-    def anchor(self, uid: str, request: Request) -> Anchor:
-        """The notebook, and the page."""
-        return msgspec.structs.replace(super().anchor(uid, request), parent={"session": self._session})
+        return Client(lambda: client.runtime, PageContext(self._context, session)).dispatch(request)
 
 
 def read(text: str, client: Client) -> Request:
@@ -56,20 +42,18 @@ def read(text: str, client: Client) -> Request:
     first, _, rest = text.lstrip().partition("\n")
     magic, _, line = first.strip().partition(" ")
     workers = client.runtime.workers
-    if magic == "%%chat":
+    if magic in ("%%chat", "%chat"):
         raise NotAvailableError("the master is not available yet in this version: begin with %%dispatch")
     if magic != "%%dispatch":
-        if magic.startswith("%%"):
+        if magic.startswith("%%") or magic in OURS:
             raise UsageError(f"{magic} belongs into a cell: write a body here, or begin with %%dispatch")
         if not text.strip():
             raise UsageError("there is nothing to dispatch: write a body")
         return make_request(text, workers=workers)
     try:
-        options = flags.dispatch_flags().read(line)
+        handle, _, options = flags.read_dispatch(line)  # nothing waits here
     except flags.HelpShown:
         raise UsageError("run %%dispatch --help in a cell: it shows all flags") from None
-    if options.pop("handle") is not None:
+    if handle is not None:
         raise UsageError("-o names a variable of the notebook: dispatch it from a cell, or leave -o out")
-    del options["block"]  # nothing waits here
-    later = {name: options.pop(name) for name in LATER}
-    return make_request(rest, workers=workers, later=later, **options)
+    return make_request(rest, workers=workers, **options)

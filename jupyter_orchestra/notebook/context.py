@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -49,15 +50,20 @@ class CellContext:
     def __init__(self, shell: InteractiveShell, notebook: str, snapshots: Snapshots) -> None:
         self._shell, self._notebook, self._snapshots = shell, notebook, snapshots
         self._later: dict[str, Request] = {}
+        self.present: Callable[[str], str] = lambda session: ""  # a page's word for its notebook's path
 
-    @property
-    def notebook(self) -> str:
-        """The notebook's path, empty when unknown."""
-        return self._notebook
+    def files(self) -> Iterator[Path]:
+        """Where the notebook's file may be, the likeliest first: it may have been renamed since the kernel started.
 
-    def for_page(self) -> PageContext:
-        """The context of one message of the page, which belongs to no cell."""
-        return PageContext(self)
+        The page says where it is now, below a folder that only the server knows.
+        """
+        if not self._notebook:
+            return
+        start = Path(self._notebook)
+        present = Path(self.present(self.header().get("session", "")).lstrip("/"))
+        if present.name and ".." not in present.parts:
+            yield from (folder / present for folder in start.parents)
+        yield start
 
     def parent(self) -> dict[str, Any]:
         """The execute request of the running cell, empty outside a kernel."""
@@ -131,11 +137,11 @@ class CellContext:
 
 
 class PageContext(CellContext):
-    """What the page asks for: in no cell, on any thread, while any cell may run; all of it is one cohort."""
+    """What a person writes in the page of a session: in no cell, on any thread, while any cell may run."""
 
-    def __init__(self, cells: CellContext) -> None:
+    def __init__(self, cells: CellContext, session: str) -> None:
         super().__init__(cells._shell, cells._notebook, cells._snapshots)
-        self._later = cells._later
+        self._later, self._session = cells._later, session
         self._cohort = uuid.uuid4().hex
 
     def parent(self) -> dict[str, Any]:
@@ -143,8 +149,8 @@ class PageContext(CellContext):
         return {}
 
     def anchor(self, uid: str, request: Request) -> Anchor:
-        """The notebook alone."""
-        return Anchor(self._notebook, "", "", {})
+        """The notebook and the page."""
+        return Anchor(self._notebook, "", "", {"session": self._session})
 
     def cohort(self) -> str:
         """An id of its own."""

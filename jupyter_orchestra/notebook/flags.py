@@ -6,8 +6,9 @@ import argparse
 import shlex
 from difflib import get_close_matches
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
+from ..client.request import LATER
 from ..errors import UsageError
 
 
@@ -83,6 +84,22 @@ def dispatch_flags() -> Flags:
     add("--allow", default=None, metavar="HOST,...", help=later)
     add("--review", action="store_true", help=later)
     return flags
+
+
+class Dispatch(NamedTuple):
+    """What a line of ``%%dispatch`` says: for the cell, and the options of the request."""
+
+    handle: str | None
+    block: bool
+    options: dict[str, Any]
+
+
+def read_dispatch(line: str) -> Dispatch:
+    """Read the flags of ``%%dispatch``. Raises UsageError or HelpShown."""
+    options = dispatch_flags().read(line)
+    handle, block = options.pop("handle"), options.pop("block")
+    options["later"] = {name: options.pop(name) for name in LATER}
+    return Dispatch(handle, block, options)
 
 
 @cache

@@ -8,6 +8,7 @@ a time does not notice any of them.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import inspect
 import logging
@@ -129,17 +130,11 @@ def _is_parent_of_all(kernel: Any) -> bool:
     if not all(hasattr(kernel, name) for name in ("_shell_parent_ident", "_shell_parent", "_main_asyncio_lock")):
         return False  # it is built otherwise
     hook = ZMQDisplayHook(None, None)
-    seen: list[Any] = []
     parent = {"header": {"msg_id": "probe"}}
-    _in_thread(f"{SUBSHELL}probe", lambda: hook.set_parent(parent))
-    _in_thread("probe", lambda: seen.append(hook.parent_header))
-    return bool(seen and seen[0])
-
-
-def _in_thread(name: str, act: Callable[[], object]) -> None:
-    thread = threading.Thread(target=act, name=name, daemon=True)
+    thread = threading.Thread(target=hook.set_parent, args=(parent,), name=f"{SUBSHELL}probe", daemon=True)
     thread.start()
     thread.join()
+    return bool(contextvars.Context().run(lambda: hook.parent_header))
 
 
 def _keep_parent(kernel: Any) -> None:
@@ -201,6 +196,32 @@ def _is_ours(kernel: Any) -> bool:
         return is_conversation(content.get("code", ""))
     comm = kernel.comm_manager.comms.get(content.get("comm_id", ""))
     return getattr(comm, "target_name", "").startswith(OURS)
+
+
+# what IPython keeps of the streams
+
+
+def _patches_streams(kernel: Any) -> bool:
+    """Whether a cell has a `write` of its own put onto the streams, and what it found there put back at its end."""
+    tee = getattr(getattr(type(kernel.shell), "_tee", None), "__wrapped__", None)
+    return tee is not None and "write" in tee.__code__.co_names
+
+
+def _hold_tees(kernel: Any) -> None:
+    """Cells that overlap put back what they found: the other's `write`, which then stays, and one more each time.
+
+    Ours need none, for they write to no stream.
+    """
+    shell = kernel.shell
+    tee = shell._tee
+
+    @functools.wraps(tee)
+    def tee_unless_ours(*args: Any, **kwargs: Any) -> contextlib.AbstractContextManager[None]:
+        if on_subshell() and _is_ours(kernel):
+            return contextlib.nullcontext()
+        return tee(*args, **kwargs)  # type: ignore[no-any-return]
+
+    shell._tee = tee_unless_ours
 
 
 # a stream of the main shell's cell that can't be flushed
@@ -288,6 +309,7 @@ GUARDS = (
     ),
     Guard("parent", _is_parent_of_all, _keep_parent),
     Guard("hooks", _fires_hooks, _hold_hooks),
+    Guard("tees", _patches_streams, _hold_tees),
     Guard("flush", _flushes_streams, _allow_unflushable),
     Guard("traps", _counts_levels, _lock_traps),
 )  # fmt: skip

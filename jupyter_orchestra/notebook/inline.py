@@ -18,9 +18,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..core import events as e
+from ..core.lines import MARKS, card
 from ..core.model import State
 from ..core.views import TaskView
-from .cards import MARKS, bundle, card
+from .cards import bundle
 from .publisher import Publisher
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The newest outputs of running attempts, kept while they run; they are no facts and are not journaled."""
+"""The newest outputs of running attempts, and of some that were cut off; they are no facts and are not journaled."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import deque
 from typing import Any
 
 LIMIT = 500  # outputs kept of a running attempt
+CUT_OFF = 20  # attempts that were cut off whose outputs are kept: no result has them
 
 
 class LiveOutput:
@@ -14,6 +15,7 @@ class LiveOutput:
     def __init__(self) -> None:
         self._kept: dict[tuple[str, int], deque[dict[str, Any]]] = {}
         self._count: dict[tuple[str, int], int] = {}
+        self._cut_off: dict[tuple[str, int], None] = {}
 
     def add(self, uid: str, attempt: int, output: dict[str, Any]) -> None:
         """One more output."""
@@ -27,7 +29,19 @@ class LiveOutput:
         outputs = list(self._kept.get(key, ()))
         return self._count.get(key, 0) - len(outputs), outputs
 
-    def end(self, uid: str, attempt: int) -> None:
-        """The attempt is over."""
-        self._kept.pop((uid, attempt), None)
-        self._count.pop((uid, attempt), None)
+    def end(self, uid: str, attempt: int, cut_off: bool = False) -> None:
+        """The attempt is over; where it was cut off, a person may still want to see how far it had come."""
+        key = uid, attempt
+        if cut_off and key in self._kept:
+            self._cut_off[key] = None
+            key = next(iter(self._cut_off))
+            if len(self._cut_off) <= CUT_OFF:
+                return
+        self._cut_off.pop(key, None)
+        self._kept.pop(key, None)
+        self._count.pop(key, None)
+
+    def drop(self, uid: str) -> None:
+        """The task was forgotten."""
+        for key in [key for key in self._kept if key[0] == uid]:
+            self.end(*key)

@@ -14,18 +14,16 @@ from ..client.client import TICK, Client
 from ..client.handle import TaskHandle
 from ..client.request import is_variable, make_request, seconds
 from ..core import events as e
+from ..core.lines import card
 from ..core.model import Stage, State
 from ..core.views import TaskView
 from ..errors import NotAvailableError, OrchestraError, UnknownTaskError, UsageError
 from . import flags
-from .cards import card, table
+from .cards import table
 from .commands import Commands
 from .context import CellContext
 from .publisher import Publisher
-from .saved import show_saved
 from .sink import NotebookSink
-
-LATER = ("tier", "model", "role", "needs", "budget", "on", "allow", "review")
 
 
 class Gathered(list[Any]):
@@ -70,12 +68,10 @@ class OrchestraMagics(Magics):
     @_line
     def dispatch(self, line: str, cell: str) -> Any:
         """Run the cell's body in the background."""
-        options = flags.dispatch_flags().read(line)
-        handle_name, block = options.pop("handle"), options.pop("block")
+        handle_name, block, options = flags.read_dispatch(line)
         if handle_name is not None and not is_variable(handle_name):
             raise UsageError(f"-o takes the name of a variable, not {handle_name!r}")
-        later = {name: options.pop(name) for name in LATER}
-        request = make_request(cell, workers=self._client.runtime.workers, card=True, later=later, **options)
+        request = make_request(cell, workers=self._client.runtime.workers, card=True, **options)
         handle = self._client.dispatch(request)
         if handle_name is not None:
             self._namespace[handle_name] = handle
@@ -107,7 +103,9 @@ class OrchestraMagics(Magics):
         try:
             handle = self._client.find(name)
         except UnknownTaskError:
-            if show_saved(self._publisher, self._context.notebook, cell, name):
+            from .saved import show_saved
+
+            if show_saved(self._publisher, self._context.files(), cell, name):
                 return
             raise
         if not handle.ready() and not self._sink.live and not self._context.must_wait():
@@ -205,6 +203,8 @@ class OrchestraMagics(Magics):
         names = [name for word in options["names"] for name in word.split(",") if name]
         if not names and not options["all"]:
             raise UsageError(f"{magic} which task? give names, or --all; %tasks lists them")
+        if names and options["all"]:
+            raise UsageError(f"{magic} takes names or --all, not both")
         handles = self._client.control(kind, names, all=options["all"])
         self._say("\n".join(self._outcome(handle, done) for handle in handles) or "no task to act on")
 

@@ -7,6 +7,7 @@ number when it is announced, and keeps it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 from contextvars import ContextVar
@@ -39,7 +40,8 @@ class Numbering:
         self._kernel, self._shell = kernel, kernel.shell
         self._lock = threading.RLock()
         self._reserved: set[int] = set()
-        self._own = threading.local()  # what the counter shall read once this thread has taken its number
+        # of this thread: whether it holds the lock, its cell's number, what the counter shall read once that is taken
+        self._own = threading.local()
         self._stored: list[int] = []  # the numbers of the inputs in the history, in the order in which they came
 
     def install(self) -> None:
@@ -90,8 +92,8 @@ class Numbering:
         ) -> Any:
             if silent or not store_history or not raw_cell or raw_cell.isspace():
                 return await run(raw_cell, store_history, silent, *args, **kwargs)
-            self._begin()
             try:
+                self._begin()
                 return await run(raw_cell, store_history, silent, *args, **kwargs)
             finally:
                 self._release()
@@ -108,27 +110,33 @@ class Numbering:
 
     def _begin(self) -> None:
         """Let the counter read this cell's number until the cell has taken it: `_counted` sees that."""
+        own = self._own
+        own.number = own.after = None
+        own.holds = True  # said before it is so: an interrupt may come at any moment, and nobody else could let go
         self._lock.acquire()
         request = _request.get()
         number = (request.take() if request else None) or self._reserve()
         self._reserved.discard(number)
         if request is not None:
             request.last = number
-        after = max(int(self._shell.execution_count), number + 1)
+        own.number, own.after = number, max(int(self._shell.execution_count), number + 1)
         self._shell.execution_count = number
-        self._own.after = after
 
     def _counted(self, change: Any) -> None:
         """The counter was raised: by the cell that this thread starts, or by somebody who need not care."""
-        self._release()
+        if change["new"] != getattr(self._own, "number", None):
+            self._release()
 
     def _release(self) -> None:
-        after, self._own.after = getattr(self._own, "after", None), None
-        if after is None:
+        own = self._own
+        if not getattr(own, "holds", False):
             return
-        if self._shell.execution_count != after:
-            self._shell.execution_count = after
-        self._lock.release()
+        own.number = own.after
+        if own.after is not None and self._shell.execution_count != own.after:
+            self._shell.execution_count = own.after
+        with contextlib.suppress(RuntimeError):  # interrupted before it was taken, or after it was let go
+            self._lock.release()
+        own.holds = False
 
     def _storing(self, store: Any) -> Any:
         history = self._shell.history_manager

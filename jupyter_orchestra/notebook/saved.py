@@ -9,12 +9,13 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
-from .cards import clipped
+from ..core.lines import clipped
 from .publisher import Publisher
 
 FILE_LIMIT = 100_000_000  # bytes of a notebook that is read
@@ -29,17 +30,17 @@ _CONTROL = re.compile(
 )
 
 
-def show_saved(publisher: Publisher, notebook: str, cell: str, name: str) -> bool:
+def show_saved(publisher: Publisher, files: Iterable[Path], cell: str, name: str) -> bool:
     """Show the saved result of a task; False where the notebook's file holds none of that name.
 
     Parameters
     ----------
-    notebook
-        The file's path, empty when unknown.
+    files
+        Where the notebook may be: the first that holds one counts.
     cell
         The id of the running cell, empty when unknown: then the cell is found by what it says.
     """
-    found = _find(notebook, cell, name)
+    found = _find(files, cell, name)
     if found is None:
         return False
     outputs = list(_outputs(found))
@@ -52,20 +53,19 @@ def show_saved(publisher: Publisher, notebook: str, cell: str, name: str) -> boo
     return True
 
 
-def _find(notebook: str, cell: str, name: str) -> dict[str, Any] | None:
-    for found in _cells(notebook):
+def _find(files: Iterable[Path], cell: str, name: str) -> dict[str, Any] | None:
+    for found in chain.from_iterable(map(_cells, files)):
         here = found.get("id") == cell if cell else _text(found.get("source")).split() == ["%task", name]
         if here and _task(found) == name:
             return found
     return None
 
 
-def _cells(notebook: str) -> list[dict[str, Any]]:
+def _cells(path: Path) -> list[dict[str, Any]]:
     """The cells of a notebook's file; none where it can't be read."""
     try:
-        path = Path(notebook)
         about = path.stat()
-        if not notebook or not S_ISREG(about.st_mode) or about.st_size > FILE_LIMIT:
+        if not S_ISREG(about.st_mode) or about.st_size > FILE_LIMIT:
             return []
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

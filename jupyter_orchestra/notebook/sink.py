@@ -18,10 +18,11 @@ from typing import Any, Protocol
 
 from ..client.client import Client
 from ..core import events as e
+from ..core.lines import card, clipped
 from ..core.model import Stage, State
 from ..core.views import TaskView
 from ..errors import OrchestraError
-from .cards import bundle, card, clipped, page_bundle, result_bundle
+from .cards import bundle, page_bundle, result_bundle
 from .inline import InlineCards
 from .live_output import LiveOutput
 from .publisher import Publisher
@@ -137,7 +138,8 @@ class NotebookSink:
     def show(self, view: TaskView) -> None:
         """A task changed: its card is updated soon, where that reaches anyone."""
         if view.ended:
-            self._output.end(view.uid, view.attempt)
+            cut_off = view.result is None or view.result.outputs is None
+            self._output.end(view.uid, view.attempt, cut_off)
         if self._pages is not None:
             self._pages.show(view)
         self._let_go(view)
@@ -193,6 +195,7 @@ class NotebookSink:
             self._pages.drop(uid)
         if self._inline is not None:
             self._inline.drop(uid)
+        self._output.drop(uid)
         with self._lock:
             self._arrived = {key: view for key, view in self._arrived.items() if key[0] != uid}
             self._delivered = {key for key in self._delivered if key[0] != uid}

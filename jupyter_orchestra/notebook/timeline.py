@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..core.lines import card
 from ..core.model import State
 from ..core.views import TaskView
-from .cards import card
 from .phases import CriticalPath, Phase, Track, critical_path, track
 
 REST = 600.0  # seconds in which nothing went on: what was before is shown with --all alone

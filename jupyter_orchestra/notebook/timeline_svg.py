@@ -5,8 +5,8 @@ from __future__ import annotations
 import unicodedata
 from xml.sax.saxutils import escape, quoteattr
 
+from ..core.lines import MARKS
 from ..core.model import State
-from .cards import MARKS
 from .timeline import LEFT, PHASES, TOP, Bar, Link, Row, Timeline
 
 # A front end that shows an SVG as an image hands no colours in: then these stand on a ground of their own.

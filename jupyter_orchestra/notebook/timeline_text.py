@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
+from ..core.lines import MARKS
 from ..core.model import State
-from .cards import MARKS
+from .cards import NO_TASKS
 from .timeline import LEFT, PHASES, PLOT, Row, Timeline, clipped, duration
 from .timeline_svg import plain
 
@@ -16,7 +17,7 @@ SIGNS = {State.WAITING: "·", State.QUEUED: "-", State.RUNNING: "█", State.PAU
 def write(timeline: Timeline) -> str:
     """The table: a task a line, with how long it was in which phase, and its bar."""
     if not timeline.rows:
-        return "no tasks yet: %%dispatch NAME at the top of a cell starts one"
+        return NO_TASKS
     head = ("", "name", "worker", *map(str, PHASES))
     rows = [head, *(_cells(row) for row in timeline.rows)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]

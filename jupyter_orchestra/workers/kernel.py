@@ -18,10 +18,11 @@ from ..processes.ladder import end_gently
 from ..processes.launcher import describe
 from ..processes.spool import Frame
 from ..processes.threads import in_thread
+from .follower import TICK, Follower
 from .kernel_order import difference, make_order
 from .kernel_spool import Found, Tail
 from .leaving import clean
-from .outputs import TICK, Collector, Follower
+from .outputs import Collector
 from .pool import KernelPool
 from .pool_kernel import PooledKernel, StartError
 from .starting import not_started

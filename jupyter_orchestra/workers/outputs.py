@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import contextlib
@@ -15,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.model import Artifact, Result
-from ..core.ports import Reporter, Running, Store
-from ..processes.spool import TAIL, Frame, SpoolReader
+from ..core.ports import Store
+from ..processes.spool import TAIL, Frame
 from .terminal import Screen, scrubbed
 
 Output = dict[str, Any]  # as nbformat has it
@@ -26,8 +25,6 @@ LARGE = 8 << 20  # characters of one representation from which it becomes an art
 SHOWN = 64 << 20  # bytes of displays kept in memory; after that what is over SMALL becomes an artifact
 SMALL = 64 << 10
 LINE = 200  # characters
-TICK = 0.1  # seconds between two looks at a spool
-READ = 256 << 10  # bytes of one look
 STREAMS = ("stdout", "stderr")
 
 _UNCLEAN = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
@@ -302,60 +299,6 @@ _HANDLERS: dict[str, Callable[[Collector, Frame], list[Output]]] = {
     "cut": Collector._cut_off,
     "exit": Collector._exit,
 }
-
-
-class Follower:
-    """Reads one spool into a collector and tells a reporter; `seen` gets every frame as well."""
-
-    def __init__(
-        self,
-        running: Running,
-        collector: Collector,
-        reporter: Reporter,
-        seen: Callable[[Frame], object] | None = None,
-    ) -> None:
-        self._running = running
-        self._collector = collector
-        self._reporter = reporter
-        self._seen = seen
-        self._reader = SpoolReader()
-        self._offset = 0
-        self._told: tuple[float | None, str] = (None, "")
-
-    async def follow(self) -> None:
-        """Until the process has ended and all it left is read."""
-        ended = asyncio.ensure_future(self._running.wait())
-        try:
-            while not ended.done():
-                await self.drain()
-                await asyncio.wait({ended}, timeout=TICK)
-        finally:
-            ended.cancel()
-        await self.drain()
-
-    async def drain(self) -> None:
-        """Read what there is."""
-        while data := self._running.read(self._offset, READ):
-            self._offset += len(data)
-            for frame in self._reader.feed(data):
-                self._take(frame)
-            await asyncio.sleep(0)
-        if self._told != self._collector.progress:
-            self._told = self._collector.progress
-            self._reporter.progress(*self._told)
-
-    def _take(self, frame: Frame) -> None:
-        for output in self._collector.feed(frame):
-            self._reporter.output(output)
-        if self._seen:
-            self._seen(frame)
-
-
-async def follow(
-    running: Running, collector: Collector, reporter: Reporter, seen: Callable[[Frame], object] | None = None
-) -> None:
-    """Read a process's spool every 0.1 s until it has ended and everything is read."""
-    await Follower(running, collector, reporter, seen).follow()
 
 
 def words(size: int) -> str:

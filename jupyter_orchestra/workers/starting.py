@@ -14,8 +14,9 @@ from ..errors import NO_ROOM
 from ..processes.ladder import end_gently
 from ..processes.spool import Frame
 from ..processes.threads import in_thread
+from .follower import follow
 from .leaving import clean
-from .outputs import Collector, follow
+from .outputs import Collector
 from .passing import passed_on
 
 

@@ -106,6 +106,7 @@ def test_a_code_cell_shows_its_task_and_hides_its_input() -> None:
             "part": 0,
             "cell": "cell-1",
             "cohort": "c1",
+            "at": 1.0,
         },
     }
 
@@ -123,8 +124,15 @@ def test_a_task_of_no_cell_has_no_place_in_its_mark() -> None:
 
 
 def test_outputs_of_a_person_come_as_they_were() -> None:
-    cell = one(view(), STREAM, PLOT, WIDGET, ERROR, VALUE)
+    cell = one(view(worker="loop"), STREAM, PLOT, WIDGET, ERROR, VALUE)
     assert cell.outputs == (STREAM, PLOT, WIDGET, ERROR, VALUE | {"execution_count": None})
+
+
+def test_a_widget_of_another_kernel_comes_as_what_else_it_says() -> None:
+    lonely = WIDGET | {"data": {"application/vnd.jupyter.widget-view+json": {"model_id": "x"}}}
+    shown = [output["data"] for output in one(view(), WIDGET, lonely).outputs]
+    assert shown[0] == {"text/html": WIDGET["data"]["text/html"]}
+    assert "-w loop" in shown[1]["text/plain"]
 
 
 @pytest.mark.parametrize(

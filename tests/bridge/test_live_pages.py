@@ -22,7 +22,7 @@ class Line:
         Line.count += 1
         self.id, self.session = f"comm-{Line.count}", ""
         self.sent: list[dict[str, Any]] = []
-        self.closed = 0
+        self.closed = self.dropped = 0
 
     def send(self, data: dict[str, Any]) -> None:
         assert not self.closed
@@ -30,6 +30,9 @@ class Line:
 
     def close(self) -> None:
         self.closed += 1
+
+    def drop(self) -> None:
+        self.dropped += 1
 
 
 class Door:
@@ -60,12 +63,12 @@ def test_a_page_is_there_once_both_comms_are_open_in_whatever_order(down_first: 
     assert door.pages.seen
 
 
-def test_a_new_hello_of_the_same_page_closes_the_comms_of_the_older() -> None:
+def test_a_new_hello_of_the_same_page_ends_the_comms_of_the_older_and_tells_nobody() -> None:
     door = Door()
     old = door.knock("tab")
     new = door.knock("tab")
-    assert [line.closed for line in old] == [1, 1]
-    assert [line.closed for line in new] == [0, 0]
+    assert [(line.closed, line.dropped) for line in old] == [(0, 1), (0, 1)]
+    assert [(line.closed, line.dropped) for line in new] == [(0, 0), (0, 0)]
     assert len(door.left) == 1
     assert len(door.pages) == 1
     assert door.pages.of(old[0]) is None
@@ -112,7 +115,7 @@ def test_a_page_that_closes_one_comm_has_gone() -> None:
     up, down = door.knock("tab")
     door.pages.closed(down)
     assert len(door.left) == 1
-    assert up.closed == 1
+    assert (up.closed, up.dropped) == (0, 1)
 
 
 def test_a_hello_of_a_later_version_may_say_what_this_one_does_not_know() -> None:

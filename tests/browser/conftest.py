@@ -71,12 +71,12 @@ class Gate:
     """A file; tasks wait until it exists."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
 
     def body(self, then: str) -> str:
         """The body of a kernel task that waits for the gate, then does something."""
         return (
-            f"import pathlib, time\nwhile not pathlib.Path({str(self._path)!r}).exists():\n    time.sleep(0.02)\n{then}"
+            f"import pathlib, time\nwhile not pathlib.Path({str(self.path)!r}).exists():\n    time.sleep(0.02)\n{then}"
         )
 
     def cell(self, task: str, then: str, flags: str = "") -> str:
@@ -85,7 +85,7 @@ class Gate:
 
     def open(self) -> None:
         """Let them go on."""
-        self._path.touch()
+        self.path.touch()
 
 
 class Desk:

@@ -297,3 +297,46 @@ def test_a_kernel_killed_under_an_open_page_says_what_became_of_its_tasks(desk: 
     page.wait_state("fit", "done")
     assert len(page.results()) == 1
     expect(page.card("long")).to_contain_text("retry")
+
+
+def test_a_printed_result_is_replaced_by_a_printed_result(desk: Desk) -> None:
+    again = "rounds += 1\njo.dispatch(f'print({rounds})', name='again')"
+    page = desk.open(LOAD, "rounds = 0", again, "").load()
+    page.run("c1")
+    for said in "12":
+        page.run("c2")
+        page.until(lambda said=said: [cell.shown.strip() for cell in page.results()] == [said], page.cells)
+        assert [output["text"] for cell in page.results() for output in cell.outputs] == [f"{said}\n"]
+    page.until(lambda: ["".join(cell["outputs"][0]["text"]) for cell in page.saved_results()] == ["2\n"], page.cells)
+
+
+def test_a_late_result_of_an_earlier_run_leaves_the_newer_one_where_it_is(desk: Desk, gate: Gate) -> None:
+    first = gate.body("'early'")
+    again = f"rounds += 1\njo.dispatch({first!r} if rounds == 1 else '\"late\"', name=f'r{{rounds}}')"
+    page = desk.open(LOAD, "rounds = 0", again, "").load()
+    page.run("c1")
+    page.run("c2")
+    page.wait_state("r1", "running")
+    page.run("c2")
+    page.wait_result("r2")
+    gate.open()
+    page.wait_result("r1")
+    assert page.order()[2:5] == ["c2", "=r2", "=r1"]
+
+
+def test_the_result_of_a_task_that_is_tried_again_takes_the_place_of_the_failed_one(desk: Desk, gate: Gate) -> None:
+    page = desk.open(LOAD, f"%%dispatch bad\nimport pathlib\npathlib.Path({str(gate.path)!r}).read_text()", "").load()
+    page.run("c1")
+    assert "Error" in page.wait_result("bad").shown
+    gate.open()
+    page.click("bad", "Retry")
+    page.wait_state("bad", "done")
+    page.until(lambda: ["Error" in cell.shown for cell in page.results("bad")] == [False], page.cells)
+
+
+def test_results_of_cells_that_the_server_runs_stand_below_them(executor_desk: Desk) -> None:
+    page = executor_desk.open(LOAD, FIT, "x = 1", FIT.replace("fit", "other"), "").load()
+    page.run_all()
+    page.wait_result("fit")
+    page.wait_result("other")
+    assert page.order() == ["c0", "c1", "=fit", "c2", "c3", "=other", "c4"]

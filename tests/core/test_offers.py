@@ -90,6 +90,23 @@ def test_where_all_pages_show_one_notebook_it_is_home_whatever_it_is_called() ->
     assert absent(opened(page("a", "renamed.ipynb")), "a") == ["a"]
 
 
+def test_a_result_waits_for_its_closed_notebook_and_does_not_go_to_another_of_that_kernel() -> None:
+    offers = opened(page("home"), page("x", "x.ipynb"))
+    offers.left("home", 1.0)
+    assert not offers.claimed("x", KEY, "absent", False, 1.1) + offers.passed(100.0)
+    offers.came(page("again"), 101.0)
+    granted = offers.claimed("again", KEY, "absent", False, 101.1) + offers.claimed("x", KEY, "absent", False, 101.1)
+    assert [wish.client for wish in granted if isinstance(wish, SendGrant)] == ["again"]
+
+
+def test_a_notebook_that_is_renamed_in_its_page_stays_home_over_a_reload() -> None:
+    offers = opened(page("a"))
+    offers.changed(page("a", "renamed.ipynb"), 1.0)
+    offers.came(page("a", "renamed.ipynb", session="other"), 2.0)
+    granted = offers.claimed("a", KEY, "absent", False, 2.1)
+    assert [wish.client for wish in granted if isinstance(wish, SendGrant)] == ["a"]
+
+
 def test_a_path_that_only_ends_alike_is_not_home() -> None:
     assert absent(opened(page("a", "b.ipynb"), page("b", "my-nb.ipynb")), "b") == []
 

@@ -266,6 +266,25 @@ def test_what_we_do_beside_a_cell_fires_none_of_its_hooks(nb: LiveKernel, sub: s
     assert own >= 2
 
 
+# what is kept of the streams
+
+
+def test_a_cell_that_outlasts_the_main_one_leaves_nothing_on_the_streams(nb: LiveKernel, sub: str) -> None:
+    nb.run(
+        "import sys, time\nmagics = get_ipython().magics_manager.magics['line']\n"
+        "usual, talks, told = magics['tasks'], 0, 0\n"
+        "def talk(line):\n    global talks\n    talks = 1\n    while not told:\n        time.sleep(0.005)\n"
+        "magics['tasks'] = talk"
+    )
+    with main_cell(nb, HOLD):
+        beside = nb.send("%tasks", sub)
+        nb.until_true("talks")
+    nb.ask("globals().update(told=1)")
+    assert nb.finish(beside).status == "ok"
+    nb.run("magics['tasks'] = usual")
+    assert nb.ask("[stream.write.__qualname__ for stream in (sys.stdout, sys.stderr)]") == ["OutStream.write"] * 2
+
+
 # messages while displays are captured
 
 
@@ -374,7 +393,7 @@ def test_a_thread_of_a_cell_may_dispatch_and_wait(nb: LiveKernel) -> None:
 def test_loading_again_puts_no_guard_up_twice(nb: LiveKernel) -> None:
     nb.run("%reload_ext jupyter_orchestra\n%load_ext jupyter_orchestra")
     assert nb.ask("sorted(get_ipython().kernel._jupyter_orchestra_guards)") == [
-        "capture", "flush", "hooks", "input", "numbers", "parent", "payload", "traceback", "traps", "value",
+        "capture", "flush", "hooks", "input", "numbers", "parent", "payload", "tees", "traceback", "traps", "value",
     ]  # fmt: skip
     assert nb.ask("hasattr(get_ipython().kernel.set_parent.__wrapped__, '__wrapped__')") is False
     assert nb.ask("__import__('jupyter_orchestra.notebook.guards').notebook.guards.install(get_ipython())") == []

@@ -5,7 +5,7 @@ from typing import Any
 
 from jupyter_orchestra.client.request import Request
 from jupyter_orchestra.core.model import Anchor
-from jupyter_orchestra.notebook.context import CellContext
+from jupyter_orchestra.notebook.context import CellContext, PageContext
 
 LAST_CELL = {"header": {"msg_id": "last"}, "metadata": {"cellId": "last"}}
 
@@ -17,9 +17,9 @@ def context() -> CellContext:
 
 
 def test_what_the_page_asks_for_belongs_to_no_cell() -> None:
-    page = context().for_page()
+    page = PageContext(context(), "one")
     request: Any = None
-    assert page.anchor("uid", request) == Anchor("/home/ada/work.ipynb", "", "", {})
+    assert page.anchor("uid", request) == Anchor("/home/ada/work.ipynb", "", "", {"session": "one"})
     assert (page.parent(), page.header()) == ({}, {})
     assert page.must_wait()
     assert not page.pump(lambda: True, 1.0)
@@ -27,7 +27,7 @@ def test_what_the_page_asks_for_belongs_to_no_cell() -> None:
 
 def test_each_message_of_the_page_is_a_cohort() -> None:
     cells = context()
-    first, second = cells.for_page(), cells.for_page()
+    first, second = PageContext(cells, "one"), PageContext(cells, "one")
     assert first.cohort() == first.cohort()
     assert len({first.cohort(), second.cohort(), cells.cohort()}) == 3
 
@@ -35,7 +35,7 @@ def test_each_message_of_the_page_is_a_cohort() -> None:
 def test_a_snapshot_that_the_page_waits_for_is_taken_by_the_notebook() -> None:
     cells = context()
     request: Request = SimpleNamespace()  # type: ignore[assignment]
-    cells.for_page()._later["uid"] = request
+    PageContext(cells, "one")._later["uid"] = request
     assert cells.take_later("uid") is request
     assert cells.take_later("uid") is None
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import pytest
 from ipykernel.ipkernel import IPythonKernel
 from IPython.core.display_trap import DisplayTrap
 from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.payload import PayloadManager
 
 from jupyter_orchestra.notebook import guards, numbering
@@ -156,6 +158,68 @@ def test_flush_is_off_where_a_reply_does_not_wait_for_it() -> None:
 
     assert guard("flush").needed(object.__new__(IPythonKernel))
     assert not guard("flush").needed(Replies())
+
+
+def test_tees_is_off_where_a_cell_leaves_the_streams_alone() -> None:
+    class Leaves(InteractiveShell):
+        def _tee(self, channel: Any) -> Any:
+            return contextlib.nullcontext()
+
+    assert guard("tees").needed(SimpleNamespace(shell=object.__new__(InteractiveShell)))
+    assert not guard("tees").needed(SimpleNamespace(shell=object.__new__(Leaves)))
+    assert not guard("tees").needed(SimpleNamespace(shell=SimpleNamespace()))
+
+
+# an interrupt
+
+
+class InterruptedShell:
+    """One that is interrupted while its counter is set, once."""
+
+    interrupted = False
+    count = 1
+
+    def __init__(self) -> None:
+        self.displayhook = type("Hook", (), {"prompt_count": property(lambda self: 1), "quiet": None})()
+        self.history_manager = SimpleNamespace(store_inputs=lambda *inputs: None)
+        self._observers: list[Any] = []
+
+    @property
+    def execution_count(self) -> int:
+        return self.count
+
+    @execution_count.setter
+    def execution_count(self, value: int) -> None:
+        if not self.interrupted:
+            self.interrupted = True
+            raise KeyboardInterrupt
+        self.count = value
+        for observer in self._observers:
+            observer({"new": value})
+
+    def observe(self, observer: Any, name: str) -> None:
+        self._observers.append(observer)
+
+    async def run_cell_async(self, raw_cell: str, store_history: bool, silent: bool) -> int:
+        number = self.execution_count
+        self.execution_count += 1
+        return number
+
+
+def test_an_interrupt_while_a_cell_takes_its_number_holds_up_no_other_cell() -> None:
+    shell: Any = InterruptedShell()
+    kernel = SimpleNamespace(shell=shell, _publish_execute_input=lambda: None, do_execute=lambda: None)
+    numbering.Numbering(kernel).install()
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(shell.run_cell_async("1", True, False))
+    found: list[int] = []
+    beside = threading.Thread(
+        target=lambda: found.append(asyncio.run(shell.run_cell_async("2", True, False))), daemon=True
+    )
+    beside.start()
+    beside.join(10)
+    assert found == [2]
+    assert shell.count == 3
 
 
 # entering and leaving at once

@@ -49,9 +49,9 @@ def write(path: Path, *cells: dict[str, Any]) -> Path:
     return path
 
 
-def show(path: Path | str, cell: str = "jo-it-1", name: str = "it") -> Shown | None:
+def show(*files: Path, cell: str = "jo-it-1", name: str = "it") -> Shown | None:
     shown = Shown()
-    return shown if show_saved(shown, str(path), cell, name) else None  # type: ignore[arg-type]
+    return shown if show_saved(shown, files, cell, name) else None  # type: ignore[arg-type]
 
 
 def data(bundle: dict[str, Any]) -> dict[str, Any]:
@@ -135,9 +135,17 @@ def test_a_file_without_such_a_cell_shows_nothing(tmp_path: Path, content: str) 
 
 
 def test_what_is_no_file_shows_nothing(tmp_path: Path) -> None:
-    assert show("") is None
+    assert show() is None
     assert show(tmp_path / "none.ipynb") is None
     assert show(tmp_path) is None
+
+
+def test_the_first_file_that_holds_the_cell_counts(tmp_path: Path) -> None:
+    said = [data({"text/plain": text}) for text in ("newer", "older")]
+    newer, older = (write(tmp_path / f"{n}.ipynb", result_cell("it", [one])) for n, one in enumerate(said))
+    shown = show(tmp_path / "none.ipynb", newer, older)
+    assert shown is not None
+    assert shown.displays == [{"text/plain": "newer"}]
 
 
 def test_a_copy_shows_the_saved_result_in_a_real_kernel(

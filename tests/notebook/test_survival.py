@@ -15,6 +15,12 @@ def still_works(nb: LiveKernel) -> None:
     assert nb.ask("jo.task('after-it').result") == 42
 
 
+def test_what_is_ours_to_mend_is_logged_beside_the_cells(nb: LiveKernel) -> None:
+    logs = "lambda: logging.getLogger('jupyter_orchestra').error('OURS')"
+    cell = nb.run(f"import logging, threading\nt = threading.Thread(target={logs})\nt.start()\nt.join()\nprint('end')")
+    assert (cell.text, cell.error) == ("end\n", "")
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

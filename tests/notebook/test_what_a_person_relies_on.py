@@ -34,6 +34,18 @@ def test_an_interrupt_while_results_are_printed_loses_none_of_them(nb: LiveKerne
     assert [i for i in range(8) if f"said {i}" not in text] == []
 
 
+def test_a_cell_that_captures_what_another_cell_says_takes_no_result(nb: LiveKernel) -> None:
+    nb.run("%%dispatch brought -w shell\necho came-back")
+    assert nb.end("brought") == "done"
+    captures = nb.run("%%capture caught\nprint('said')")
+    assert (captures.text.count("came-back"), nb.ask("caught.stdout")) == (1, "said\n")
+    nb.run("%%dispatch again -w shell\necho came-again")
+    assert nb.end("again") == "done"
+    blank = nb.run("get_ipython().run_cell(' ');")
+    assert blank.text.count("came-again") == 1
+    assert "came-" not in nb.run("1").text
+
+
 def test_a_badly_typed_option_leaves_the_journal_readable(
     tmp_path: Path, start_kernel: Callable[..., LiveKernel]
 ) -> None:
