@@ -148,11 +148,7 @@ class Hub:
 
     def is_last(self, view: TaskView, has_come: Callable[[Key], bool]) -> bool:
         """Whether no other task of its cohort is unfinished or undelivered."""
-        others = (
-            task
-            for task in self._runtime.machine.tasks.values()
-            if task.spec.cohort == view.cohort and task.uid != view.uid
-        )
+        others = (task for task in self._runtime.machine.cohort(view.cohort) if task.uid != view.uid)
         over = (
             task.ended and (task.stage is not Stage.QUEUED or has_come((task.uid, task.attempt))) for task in others
         )

@@ -59,6 +59,7 @@ class Machine:
         self.state = state or MachineState()
         self._queue = SlotQueue()
         self._dependents: dict[str, list[str]] = {}
+        self._cohorts: dict[str, dict[str, None]] = {}  # cohort -> uids, in the order of dispatch
         self._unended = 0
         self._due: list[tuple[float, str]] = []  # may hold moments that no longer matter
         self._out: list[e.Command] = []
@@ -92,6 +93,10 @@ class Machine:
             else:
                 found[name] = Input(before.state, error=before.failure.line() if before.failure else before.reason)
         return found
+
+    def cohort(self, cohort: str) -> list[Task]:
+        """The tasks that were dispatched together."""
+        return [self.state.tasks[uid] for uid in self._cohorts.get(cohort, ())]
 
     def ahead(self, task: Task) -> int:
         """How many tasks wait for the same slots before this one."""
@@ -206,6 +211,7 @@ class Machine:
             state.dispatched += 1
             state.tasks[spec.uid], state.names[name] = task, spec.uid
             self._unended += 1
+            self._cohorts.setdefault(spec.cohort, {})[spec.uid] = None
             self._show(task)
         for spec in event.tasks:
             for _, uid in afters[spec.uid]:
@@ -372,7 +378,10 @@ class Machine:
             if uid in self._dependents:
                 self._dependents[uid] = [other for other in self._dependents[uid] if other != task.uid]
         self._dependents.pop(task.uid, None)
-        del self.state.tasks[task.uid]
+        mates = self._cohorts[task.spec.cohort]
+        del mates[task.uid], self.state.tasks[task.uid]
+        if not mates:
+            del self._cohorts[task.spec.cohort]
         if self.state.names.get(task.name) == task.uid:
             del self.state.names[task.name]
         self._out.append(e.DropTask(task.uid))
@@ -735,6 +744,7 @@ class Machine:
             self._queue.hold(pools)
         for task in self.state.tasks.values():
             self._unended += not task.ended
+            self._cohorts.setdefault(task.spec.cohort, {})[task.uid] = None
             for _, uid in task.after:
                 self._dependents.setdefault(uid, []).append(task.uid)
             if task.uid in self.state.later:

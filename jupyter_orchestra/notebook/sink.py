@@ -289,6 +289,8 @@ class NotebookSink:
 
     def _displays(self, view: TaskView) -> list[Place]:
         places = list(self._places.get(view.uid, ()))
+        if not view.ended:  # a cell that is run over and over adds one each time
+            places = places[-AT_ONCE:]
         if view.anchor is not None and view.anchor.display:
             places.append((view.anchor.display, view.anchor.parent))
         return places

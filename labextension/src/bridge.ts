@@ -7,12 +7,12 @@ import type { Message } from '@lumino/messaging';
 import { MessageLoop } from '@lumino/messaging';
 import { Signal } from '@lumino/signaling';
 
-import { clientsOfPage } from './client';
-import { Line } from './line';
+import { clientsOfPage } from './kernel/client';
+import { Line } from './kernel/line';
 import type { NotebookModel } from './model';
 import type { IHello, ToPage } from './protocol';
 import { ANNOUNCE, PROTOCOL } from './protocol';
-import { Subshells } from './subshell';
+import { Subshells } from './kernel/subshell';
 import { VERSION } from './version';
 
 /** How long a kernel with subshells may take to answer a hello. */

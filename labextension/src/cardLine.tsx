@@ -6,7 +6,7 @@ import type { Message } from '@lumino/messaging';
 import React from 'react';
 
 import { onceAFrame } from './coalesce';
-import { Elapsed } from './elapsed';
+import { Elapsed } from './sidebar/elapsed';
 import { StateMark } from './glyphs';
 import type { OrchestraModel } from './model';
 import { hasEnded } from './model';

@@ -7,15 +7,15 @@ import type { IDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
-import { ServerRuns } from './elsewhere';
-import { Keeper } from './keeper';
-import type { Notebook } from './mark';
+import { ServerRuns } from './kernel/elsewhere';
+import { Keeper } from './document/keeper';
+import type { Notebook } from './document/mark';
 import type { NotebookModel } from './model';
 import type { IGrant, IOffer, ToPage } from './protocol';
-import type { ICells } from './results';
-import { insert, isAnchored, standingOf } from './results';
-import type { IDialogs, IReceipt } from './saver';
-import { Saver } from './saver';
+import type { ICells } from './document/results';
+import { insert, isAnchored, standingOf } from './document/results';
+import type { IDialogs, IReceipt } from './document/saver';
+import { Saver } from './document/saver';
 
 /** Keeps the result cells of one notebook. */
 export class ResultCells implements IDisposable {

@@ -13,10 +13,10 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { Bridge, localPath } from './bridge';
-import { noteServerRuns } from './elsewhere';
+import { noteServerRuns } from './kernel/elsewhere';
 import { NotebookModel, OrchestraModel } from './model';
 import { routeCells, wrapExecutor } from './router';
-import { readStorage } from './shelf';
+import { readStorage } from './kernel/shelf';
 import { activateUi } from './ui';
 import { VERSION } from './version';
 

@@ -4,7 +4,7 @@ import { MainAreaWidget } from '@jupyterlab/apputils';
 
 import { orchestraIcon } from './icon';
 import type { OrchestraModel } from './model';
-import { TaskPanel } from './taskPanel';
+import { TaskPanel } from './panel/taskPanel';
 import type { IUi } from './ui';
 
 type Tab = MainAreaWidget<TaskPanel>;

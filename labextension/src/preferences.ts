@@ -3,7 +3,7 @@ import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
-import type { Section } from './listing';
+import type { Section } from './sidebar/listing';
 import type { OrchestraModel } from './model';
 import { groupOf } from './model';
 

@@ -3,7 +3,7 @@ import type { ILayoutRestorer } from '@jupyterlab/application';
 import type { MainAreaWidget } from '@jupyterlab/apputils';
 import { WidgetTracker } from '@jupyterlab/apputils';
 
-import type { TaskPanel } from './taskPanel';
+import type { TaskPanel } from './panel/taskPanel';
 
 /** The tabs that are open; what opens one notes it here. */
 export class OpenTabs {

@@ -5,13 +5,13 @@ import type { INotebookCellExecutor } from '@jupyterlab/notebook';
 import type { Kernel } from '@jupyterlab/services';
 import { KernelMessage } from '@jupyterlab/services';
 
-import { sendAhead } from './ahead';
-import type { Future } from './future';
-import { CellFuture } from './future';
+import { sendAhead } from './kernel/ahead';
+import type { Future } from './kernel/future';
+import { CellFuture } from './kernel/future';
 import type { NotebookModel } from './model';
-import type { ISeen } from './rule';
-import { isConversation, MainShell, route } from './rule';
-import { Subshells } from './subshell';
+import type { ISeen } from './kernel/rule';
+import { isConversation, MainShell, route } from './kernel/rule';
+import { Subshells } from './kernel/subshell';
 
 /** A tag of cells that always run on the main shell, in order. */
 export const IN_ORDER = 'orchestra-in-order';

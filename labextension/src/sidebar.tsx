@@ -5,12 +5,12 @@ import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 import React, { Suspense } from 'react';
 
-import type { ITools } from './card';
+import type { ITools } from './sidebar/card';
 import { orchestraIcon } from './icon';
 import type { NotebookModel, OrchestraModel } from './model';
 import type { Preferences } from './preferences';
 
-const Content = React.lazy(() => import('./content'));
+const Content = React.lazy(() => import('./sidebar/content'));
 
 /** The id by which the layout restorer, the tests and style sheets find the sidebar. */
 export const SIDEBAR_ID = 'jupyter-orchestra-sidebar';

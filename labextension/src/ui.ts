@@ -11,10 +11,10 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { Actions } from './actions';
 import { CARD_LINE_RANK, cardLineFactory } from './cardLine';
 import { addCommands, Ids } from './commands';
-import { Counts } from './counts';
+import { Counts } from './outside/counts';
 import type { OrchestraModel } from './model';
 import { GROUPS } from './model';
-import type { IWays } from './outside';
+import type { IWays } from './outside/outside';
 import { loadExtension } from './places';
 import { Preferences } from './preferences';
 import { OpenTabs } from './restoring';
@@ -71,7 +71,7 @@ export function activateUi(app: JupyterFrontEnd, model: OrchestraModel, given: I
     ...{ app, model, tracker, actions, trans, palette: ui.palette },
     sidebar: () => sidebar,
     openTask,
-    openTimeline: async () => (await import('./timelineView')).openTimeline(app, model, ui)
+    openTimeline: async () => (await import('./timeline/timelineView')).openTimeline(app, model, ui)
   });
   const showSidebar = (): void => app.shell.activateById(SIDEBAR_ID);
   const showTask = (uid: string): void => {
@@ -81,7 +81,7 @@ export function activateUi(app: JupyterFrontEnd, model: OrchestraModel, given: I
   placeSidebar(app, ui, sidebar);
   ui.rendermime.addFactory(cardLineFactory(model, trans, showTask), CARD_LINE_RANK);
   const ways: IWays = { showSidebar, showTask, openTask: uid => execute(Ids.open, uid) };
-  speakOfTasks(counts, async () => (await import('./outside')).speakOutside(model, counts, ui, ways));
+  speakOfTasks(counts, async () => (await import('./outside/outside')).speakOutside(model, counts, ui, ways));
   keepCommandsFresh(app, counts, ui);
   if (ui.settings !== null) {
     preferences.follow(ui.settings).catch(error => console.warn('Orchestra keeps its default settings:', error));

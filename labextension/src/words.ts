@@ -2,7 +2,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Action } from './actions';
-import type { Section } from './listing';
+import type { Section } from './sidebar/listing';
 import type { Group, NotebookModel } from './model';
 import { hasEnded } from './model';
 import type { ICard, State } from './protocol';

@@ -3,14 +3,14 @@ import { YNotebook } from '@jupyter/ydoc';
 import { Signal } from '@lumino/signaling';
 import * as Y from 'yjs';
 
-import { Keeper } from '../src/keeper';
-import type { Notebook } from '../src/mark';
-import { DELETED_LIMIT, deletedIn, KEY, keyOf, markOf, setDeleted, sumOf } from '../src/mark';
+import { Keeper } from '../src/document/keeper';
+import type { Notebook } from '../src/document/mark';
+import { DELETED_LIMIT, deletedIn, KEY, keyOf, markOf, setDeleted, sumOf } from '../src/document/mark';
 import type { IGrant, INewCell } from '../src/protocol';
-import type { ICells } from '../src/results';
-import { insert, isAnchored, standingOf } from '../src/results';
-import type { IReceipt } from '../src/saver';
-import { Saver } from '../src/saver';
+import type { ICells } from '../src/document/results';
+import { insert, isAnchored, standingOf } from '../src/document/results';
+import type { IReceipt } from '../src/document/saver';
+import { Saver } from '../src/document/saver';
 
 const settled = (): Promise<void> => new Promise(resolve => setTimeout(resolve));
 

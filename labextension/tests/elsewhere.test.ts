@@ -1,6 +1,6 @@
 import type { Kernel } from '@jupyterlab/services';
 
-import { noteServerRuns, ServerRuns } from '../src/elsewhere';
+import { noteServerRuns, ServerRuns } from '../src/kernel/elsewhere';
 import { asKernel, FakeKernel } from './kernel';
 
 /** The kernel begins a request, of this page or of another sender. */

@@ -1,4 +1,4 @@
-import { fetchArtifact } from '../src/fetching';
+import { fetchArtifact } from '../src/panel/fetching';
 import { NotebookModel } from '../src/model';
 import type { IFetch, ISnapshot, ToPage } from '../src/protocol';
 import { golden } from './golden';

@@ -1,12 +1,12 @@
 import type { KernelMessage } from '@jupyterlab/services';
 import { PromiseDelegate } from '@lumino/coreutils';
 
-import { Clients, tabId } from '../src/client';
-import type { Future } from '../src/future';
-import { CellFuture } from '../src/future';
-import type { ISeen, ISituation } from '../src/rule';
-import { isConversation, MainShell, route } from '../src/rule';
-import { StorageShelf } from '../src/shelf';
+import { Clients, tabId } from '../src/kernel/client';
+import type { Future } from '../src/kernel/future';
+import { CellFuture } from '../src/kernel/future';
+import type { ISeen, ISituation } from '../src/kernel/rule';
+import { isConversation, MainShell, route } from '../src/kernel/rule';
+import { StorageShelf } from '../src/kernel/shelf';
 
 describe('what is a conversation cell', () => {
   test.each([

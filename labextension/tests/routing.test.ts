@@ -3,7 +3,7 @@ import { Signal } from '@lumino/signaling';
 
 import { NotebookModel } from '../src/model';
 import { IN_ORDER, routeCells, Router, wrapExecutor } from '../src/router';
-import { Subshells } from '../src/subshell';
+import { Subshells } from '../src/kernel/subshell';
 import { asKernel, FakeKernel } from './kernel';
 
 const runHere = jest.fn();

@@ -1,9 +1,9 @@
-import { sendAhead } from '../src/ahead';
-import { Line } from '../src/line';
+import { sendAhead } from '../src/kernel/ahead';
+import { Line } from '../src/kernel/line';
 import type { IHello, ToPage } from '../src/protocol';
 import { DOWN, UP } from '../src/protocol';
-import { StorageShelf } from '../src/shelf';
-import { Subshells } from '../src/subshell';
+import { StorageShelf } from '../src/kernel/shelf';
+import { Subshells } from '../src/kernel/subshell';
 import { asKernel, FakeKernel } from './kernel';
 
 function shelf(): StorageShelf {

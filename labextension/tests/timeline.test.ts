@@ -1,5 +1,5 @@
 import type { ICard, ISnapshot, ToPage } from '../src/protocol';
-import { criticalPath, fit, follow, layOut, pan, phasesOf, place, showsNow, ticks, zoom } from '../src/timeline';
+import { criticalPath, fit, follow, layOut, pan, phasesOf, place, showsNow, ticks, zoom } from '../src/timeline/timeline';
 import { golden } from './golden';
 
 const sample = (golden<ToPage>('to_page').find(({ type }) => type === 'Snapshot') as ISnapshot).cards[0]!;

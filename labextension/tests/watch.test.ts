@@ -1,7 +1,7 @@
 import { NotebookModel, OrchestraModel } from '../src/model';
 import type { ICard, IDetail, ISnapshot, State, ToKernel, ToPage } from '../src/protocol';
-import type { INews } from '../src/watch';
-import { TaskWatch } from '../src/watch';
+import type { INews } from '../src/panel/watch';
+import { TaskWatch } from '../src/panel/watch';
 import { golden } from './golden';
 
 const snapshot = golden<ToPage>('to_page').find(({ type }) => type === 'Snapshot') as ISnapshot;

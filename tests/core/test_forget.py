@@ -1,6 +1,7 @@
 from play import Play
 
 from jupyter_orchestra.core import events as e
+from jupyter_orchestra.core.machine import Machine
 from jupyter_orchestra.core.model import State
 
 S = State
@@ -102,3 +103,15 @@ def test_forgetting_nothing_by_name_is_refused() -> None:
     assert "which task?" in play.refusal()
     play.forget(ended=True)
     assert play.answer() == e.Accepted("r")
+
+
+def test_a_cohort_is_those_dispatched_together_that_are_not_forgotten() -> None:
+    play = Play()
+    play.dispatch(play.spec("a", cohort="one"), play.spec("b", cohort="one"))
+    play.dispatch(play.spec("c", cohort="two"))
+    assert [task.name for task in play.machine.cohort("one")] == ["a", "b"]
+    play.finish("a")
+    play.forget("a")
+    assert [task.name for task in play.machine.cohort("one")] == ["b"]
+    assert [task.name for task in Machine(play.machine.state).cohort("one")] == ["b"]
+    assert play.machine.cohort("none") == []

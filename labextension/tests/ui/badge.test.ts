@@ -1,4 +1,4 @@
-import { badgeOf, rebadged, TitleBadge } from '../../src/badge';
+import { badgeOf, rebadged, TitleBadge } from '../../src/outside/badge';
 
 const none = { 'needs-you': 0, running: 0, waiting: 4, finished: 7 };
 

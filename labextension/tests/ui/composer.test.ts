@@ -1,4 +1,4 @@
-import { Draft } from '../../src/composer';
+import { Draft } from '../../src/sidebar/composer';
 import type { Asked } from '../../src/model';
 import { notebook, trans } from './cards';
 

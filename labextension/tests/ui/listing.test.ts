@@ -1,5 +1,5 @@
-import { listRows, matches } from '../../src/listing';
-import type { Row, Section } from '../../src/listing';
+import { listRows, matches } from '../../src/sidebar/listing';
+import type { Row, Section } from '../../src/sidebar/listing';
 import type { NotebookModel } from '../../src/model';
 import { card, notebook } from './cards';
 

@@ -1,5 +1,5 @@
-import { listRows } from '../../src/listing';
-import { target } from '../../src/roving';
+import { listRows } from '../../src/sidebar/listing';
+import { target } from '../../src/sidebar/roving';
 import { card, notebook } from './cards';
 
 const here = notebook('here', card({ uid: 'first' }), card({ uid: 'second' }));

@@ -1,5 +1,5 @@
 import { NotebookModel } from '../../src/model';
-import { canLoad, notesOf } from '../../src/standing';
+import { canLoad, notesOf } from '../../src/sidebar/standing';
 import { card, notebook, trans } from './cards';
 
 function said(model: NotebookModel): string[] {

@@ -1,4 +1,4 @@
-import { offsetsOf, revealed, rowAt, windowOf } from '../../src/windowing';
+import { offsetsOf, revealed, rowAt, windowOf } from '../../src/sidebar/windowing';
 
 const offsets = offsetsOf([10, 20, 30, 40]);
 

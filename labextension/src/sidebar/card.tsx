@@ -1,0 +1,188 @@
+/** One task as a card. It renders only: what its buttons do, it is told. */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import React from 'react';
+
+import type { Action, Actions } from '../actions';
+import { possible } from '../actions';
+import { Elapsed } from './elapsed';
+import { Glyph, StateMark } from '../glyphs';
+import type { GlyphName } from '../glyphs';
+import type { NotebookModel } from '../model';
+import { hasEnded } from '../model';
+import { hasCell } from '../places';
+import type { ICard } from '../protocol';
+import { actionWord, facts, need, stateWord, usage } from '../words';
+
+/** What cards share; the same object for the life of the sidebar. */
+export interface ITools {
+  trans: TranslationBundle;
+  actions: Actions;
+  open(uid: string): void;
+  goToCell(notebook: NotebookModel, card: ICard): void;
+}
+
+export interface ICardProps {
+  tools: ITools;
+  notebook: NotebookModel;
+  card: ICard;
+  /** What there is to say beside its state. */
+  text: string;
+  pending: Action | null;
+  refusal: string;
+  /** Whether the kernel hears what is clicked. */
+  live: boolean;
+  /** Whether Tab reaches its buttons: those of the card that has the focus. */
+  reached: boolean;
+}
+
+/** The ids of what names and describes a card. */
+export function nameId(uid: string): string {
+  return `jp-Orchestra-name-${uid}`;
+}
+export function lineId(uid: string): string {
+  return `jp-Orchestra-line-${uid}`;
+}
+
+/** Whether there is any progress to show: not before the start, and not after the end. */
+function hasProgress(card: ICard): boolean {
+  return card.started_at !== null && !hasEnded(card);
+}
+
+/** Lines for what a card needs: two where one would cut it in a sidebar of the usual width. */
+function needLines(text: string): number {
+  return text === '' ? 0 : text.length > 32 ? 2 : 1;
+}
+
+/** Height of a card at the normal size of text, in pixels; the style sheet has the same measures. */
+export function cardHeight(card: ICard, refusal: string, trans: TranslationBundle): number {
+  const lines = needLines(need(card, trans));
+  return 68 + (hasProgress(card) ? 5 : 0) + 16 * lines + (refusal !== '' ? 16 : 0);
+}
+
+interface IButtonProps {
+  name: string;
+  glyph: GlyphName;
+  uid: string;
+  reached: boolean;
+  disabled?: boolean;
+  pending?: boolean;
+  onClick: () => void;
+}
+
+function CardButton({ name, glyph, uid, reached, disabled, pending, onClick }: IButtonProps): JSX.Element {
+  return (
+    <button
+      type="button"
+      className={`jp-Orchestra-button${pending === true ? ' jp-mod-pending' : ''}`}
+      aria-label={name}
+      aria-describedby={nameId(uid)}
+      aria-busy={pending === true ? true : undefined}
+      aria-disabled={disabled === true || pending === true ? true : undefined}
+      title={name}
+      tabIndex={reached ? 0 : -1}
+      onClick={disabled === true || pending === true ? undefined : onClick}
+    >
+      <Glyph name={glyph} />
+    </button>
+  );
+}
+
+function Buttons({ tools, notebook, card, pending, live, reached }: ICardProps): JSX.Element {
+  const { trans, actions } = tools;
+  const common = { uid: card.uid, reached };
+  return (
+    <span className="jp-Orchestra-buttons">
+      {possible(card).map(action => (
+        <CardButton
+          key={action}
+          {...common}
+          name={actionWord(action, trans)}
+          glyph={action}
+          disabled={!live || pending !== null}
+          pending={pending === action}
+          onClick={() => void actions.act(notebook, card, action)}
+        />
+      ))}
+      {hasCell(card) && (
+        <CardButton
+          {...common}
+          name={trans.__('Go to cell')}
+          glyph="cell"
+          onClick={() => tools.goToCell(notebook, card)}
+        />
+      )}
+      <CardButton {...common} name={trans.__('Open')} glyph="open" onClick={() => tools.open(card.uid)} />
+    </span>
+  );
+}
+
+function Progress({ card, trans }: { card: ICard; trans: TranslationBundle }): JSX.Element {
+  const known = card.progress !== null;
+  const percent = Math.round((card.progress ?? 0) * 100);
+  const moving = card.state === 'running' && !known;
+  return (
+    <div
+      className={`jp-Orchestra-progress${moving ? ' jp-mod-moving' : ''}`}
+      role="progressbar"
+      aria-label={trans.__('Progress of %1', card.name)}
+      aria-valuemin={0}
+      aria-valuemax={100}
+      aria-valuenow={known ? percent : undefined}
+      aria-valuetext={known ? undefined : stateWord(card, trans)}
+    >
+      <div style={known ? { transform: `scaleX(${percent / 100})` } : undefined} />
+    </div>
+  );
+}
+
+/** The state in a word, what there is to say of it, and what the task has used. */
+function Line({ card, text, trans }: { card: ICard; text: string; trans: TranslationBundle }): JSX.Element {
+  return (
+    <div className="jp-Orchestra-line" id={lineId(card.uid)} title={text}>
+      <span className="jp-Orchestra-state">{stateWord(card, trans)}</span>
+      <span className="jp-Orchestra-said">{text}</span>
+      <span className="jp-Orchestra-usage">{usage(card, trans)}</span>
+    </div>
+  );
+}
+
+export const Card = React.memo(function Card(props: ICardProps): JSX.Element {
+  const { tools, notebook, card, text, refusal } = props;
+  const { trans } = tools;
+  const needed = need(card, trans);
+  const about = facts(card, trans).join(' · ');
+  return (
+    <div className="jp-Orchestra-card" data-mark={card.needs_you !== '' ? 'needs-you' : card.state}>
+      <div className="jp-Orchestra-head">
+        <StateMark mark={card.needs_you !== '' ? 'needs-you' : card.state} />
+        <span
+          className="jp-Orchestra-name"
+          id={nameId(card.uid)}
+          title={card.name}
+          onClick={() => tools.open(card.uid)}
+        >
+          {card.name}
+        </span>
+        <Elapsed card={card} notebook={notebook} />
+      </div>
+      {hasProgress(card) && <Progress card={card} trans={trans} />}
+      <Line card={card} text={text} trans={trans} />
+      {needed !== '' && (
+        <div className={`jp-Orchestra-need jp-mod-lines${needLines(needed)}`} title={needed}>
+          {needed}
+        </div>
+      )}
+      {refusal !== '' && (
+        <div className="jp-Orchestra-refusal" role="status" title={refusal}>
+          {refusal}
+        </div>
+      )}
+      <div className="jp-Orchestra-foot">
+        <span className="jp-Orchestra-facts" title={about}>
+          {about}
+        </span>
+        <Buttons {...props} />
+      </div>
+    </div>
+  );
+});
