@@ -212,7 +212,10 @@ def test_pause_and_resume(tmp_path: Path) -> None:
 
     def stopped() -> bool:
         pids = members(mark) - {reporter(job).processes[0].pid}
-        return {Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] for pid in pids} == {"T"}
+        try:
+            return {Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] for pid in pids} == {"T"}
+        except FileNotFoundError:  # one has just ended by itself
+            return False
 
     async def hold(worker: ShellWorker, task: asyncio.Task[Outcome]) -> None:
         await until(lambda: count.exists())
