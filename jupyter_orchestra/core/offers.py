@@ -282,12 +282,25 @@ class Offers:
         heappush(self._queue, (item.order, item.parcel.key))
 
     def _offer(self, item: _Item, now: float) -> None:
-        """Begin a round: every live page is asked."""
+        """Begin a round: every live page is asked, but for one that is alone, in the first."""
         item.phase, item.claims, item.holder = _Phase.OFFERED, {}, ""
         item.round += 1
         item.since = now
+        if item.round == 1 and (client := self._sole_home(item)):
+            # It looks into its document before it inserts: asking it would cost a round trip and tell nothing more.
+            item.claims[client] = False
+            self._set_due(item, now + ACK_WITHIN)
+            self._advance(item.parcel.lane, now)
+            return
         self._remind(item, now)
         heappush(self._timers, (now + CLAIM_WITHIN, item.parcel.key))
+
+    def _sole_home(self, item: _Item) -> str:
+        """The page that is alone and shows the notebook; none for a result that is meant for a certain cell."""
+        if len(self._pages) != 1 or item.parcel.into:
+            return ""
+        (page,) = self._pages.values()
+        return page.client if self._is_home(page, item) else ""
 
     def _remind(self, item: _Item, now: float) -> None:
         for client in self._pages:

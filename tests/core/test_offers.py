@@ -34,13 +34,32 @@ def offered(wishes: list[object]) -> set[str]:
 
 def test_a_result_is_offered_to_every_page_and_to_those_that_come_later() -> None:
     offers = Offers()
-    assert not offers.ready(RESULT, 0.0)
-    assert offered(offers.came(page("a"), 1.0)) == {"a"}
+    offers.came(page("x", "x.ipynb"), 0.0)
+    offers.came(page("a"), 0.0)
+    assert offered(offers.ready(RESULT, 1.0)) == {"x", "a"}
     assert offered(offers.came(page("b"), 1.1)) == {"b"}
 
 
-def test_the_only_page_gets_the_grant_at_once() -> None:
-    assert absent(opened(page("a")), "a") == ["a"]
+def test_a_result_that_waits_goes_to_the_first_page_that_comes() -> None:
+    offers = Offers()
+    assert not offers.ready(RESULT, 0.0)
+    assert offers.came(page("a"), 1.0) == [SendGrant("a", RESULT, False)]
+
+
+def test_the_only_page_gets_the_grant_without_being_asked_and_is_asked_when_it_does_not_save() -> None:
+    offers = Offers()
+    offers.came(page("a"), 0.0)
+    assert offers.ready(RESULT, 0.0) == [SendGrant("a", RESULT, False)]
+    offers.sent("a", KEY, 0.0)
+    assert offered(offers.passed(ACK_WITHIN)) == {"a"}
+    assert offers.claimed("a", KEY, "deleted", True, ACK_WITHIN, 2) == [Shown(RESULT)]
+
+
+def test_a_page_alone_that_shows_another_notebook_is_asked() -> None:
+    offers = opened(page("home"), page("x", "x.ipynb"))
+    offers.left("home", 1.0)
+    other = Parcel("v", 1, NOTEBOOK, "cell")
+    assert offered(offers.ready(other, 1.0)) == {"x"}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +106,8 @@ def test_a_page_of_another_notebook_never_gets_it_while_it_is_not_alone() -> Non
 
 
 def test_where_all_pages_show_one_notebook_it_is_home_whatever_it_is_called() -> None:
-    assert absent(opened(page("a", "renamed.ipynb")), "a") == ["a"]
+    offers = opened(page("a", "renamed.ipynb"), page("b", "renamed.ipynb", visible=False))
+    assert absent(offers, "a") + absent(offers, "b") == ["a"]
 
 
 def test_a_result_waits_for_its_closed_notebook_and_does_not_go_to_another_of_that_kernel() -> None:
@@ -146,7 +166,8 @@ def test_a_newer_attempt_takes_the_place_of_the_older() -> None:
 
 
 def test_a_result_may_be_meant_for_a_cell_that_runs_later() -> None:
-    offers = opened(page("a"))
+    offers = Offers()
+    offers.came(page("a"), 0.0)
     meant = Parcel("u", 1, NOTEBOOK, "cell", "session", into="asks", filled=True)
     (offer,) = offers.ready(meant, 1.0)
     assert isinstance(offer, SendOffer)
@@ -156,7 +177,7 @@ def test_a_result_may_be_meant_for_a_cell_that_runs_later() -> None:
 
 
 def test_results_of_one_cell_are_granted_in_the_order_of_arrival() -> None:
-    offers = opened(page("a"))
+    offers = opened(page("a"), page("x", "x.ipynb"))
     second, elsewhere = Parcel("second", 1, NOTEBOOK, "cell"), Parcel("elsewhere", 1, NOTEBOOK, "other")
     for parcel in (second, elsewhere):
         offers.ready(parcel, 0.0)
