@@ -273,7 +273,10 @@ class Chunk(FromKernel, frozen=True, kw_only=True):
 
 
 class Offer(FromKernel, frozen=True, kw_only=True):
-    """A result wants a place. Every live page answers with a Claim; one of them gets the Grant."""
+    """A result wants a place. Every live page answers with a Claim; one of them gets the Grant.
+
+    The first time, a page that is alone and shows the dispatching notebook gets the Grant without one.
+    """
 
     uid: str
     attempt: int

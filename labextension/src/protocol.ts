@@ -194,7 +194,7 @@ export interface INewCell {
   trusted: boolean;
 }
 
-/** A result wants a place. Every live page answers with a Claim; one of them gets the Grant. */
+/** A result wants a place. Every live page answers with a Claim; one of them gets the Grant. The first time, a page that is alone and shows the dispatching notebook gets the Grant without one. */
 export interface IOffer {
   type: 'Offer';
   uid: string;
