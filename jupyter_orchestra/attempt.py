@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .core import events as e
-from .core.model import Failure, Process, Result
-from .core.ports import Blocked, Failed, Finished, Job, Outcome
+from .core.model import Ask, Blob, Failure, Process, Result
+from .core.ports import Blocked, Failed, Finished, Job, Outcome, Verdict
 from .patience import PatientStore
 
 log = logging.getLogger("jupyter_orchestra")
@@ -26,6 +26,7 @@ class Attempt(NamedTuple):
 
     work: asyncio.Task[Outcome]
     job: Job
+    reporter: Reporter
     store: PatientStore
     begun: asyncio.Event  # set when its worker has it
 
@@ -56,6 +57,7 @@ class Reporter:
         self._loop = asyncio.get_running_loop()
         self._said = 0.0
         self._pending: tuple[float | None, str] | None = None
+        self._asked: dict[str, asyncio.Future[Verdict]] = {}
 
     def started(self, process: Process) -> None:
         """A process of this attempt exists."""
@@ -77,6 +79,25 @@ class Reporter:
     def output(self, output: Output) -> None:
         """One nbformat output, live."""
         self._show(self._uid, self._attempt, output)
+
+    def step(self, items: Blob) -> None:
+        """A step is over."""
+        self._post(e.StepTaken(self._now(), self._uid, self._attempt, items))
+
+    async def ask(self, ask: Ask) -> Verdict:
+        """Put a question to the person and wait for the answer."""
+        answer: asyncio.Future[Verdict] = self._loop.create_future()
+        self._asked[ask.id] = answer
+        self._post(e.ApprovalNeeded(self._now(), self._uid, self._attempt, ask))
+        try:
+            return await answer
+        finally:
+            del self._asked[ask.id]
+
+    def answer(self, ask: str, verdict: Verdict) -> None:
+        """The person has answered."""
+        if (waiting := self._asked.get(ask)) is not None and not waiting.done():
+            waiting.set_result(verdict)
 
     def _say(self) -> None:
         if self._pending is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable
 
+from .core.talk import TurnView
 from .core.views import TaskView
 
 
@@ -17,6 +18,7 @@ class Board:
     def __init__(self) -> None:
         self._views: dict[str, TaskView] = {}
         self._names: dict[str, str] = {}
+        self._turns: dict[int, TurnView] = {}
         self._changed = threading.Condition()
         self._waiters: set[Callable[[], None]] = set()
         self.closed = ""  # why the runtime no longer runs
@@ -54,6 +56,27 @@ class Board:
         with self._changed:
             self.closed = reason
             self._notify()
+
+    def announce_turn(self, turn: TurnView) -> bool:
+        """Put up a turn of the master, unless a newer picture of it hangs there. Says whether it was put up."""
+        with self._changed:
+            old = self._turns.get(turn.number)
+            if old is not None and old.version >= turn.version:
+                return False
+            self._turns[turn.number] = turn
+            self._notify()
+        return True
+
+    def turn(self, number: int) -> TurnView | None:
+        """The turn with that number; -1 is the newest."""
+        with self._changed:
+            return self._turns.get(max(self._turns, default=0) if number == -1 else number)
+
+    def wait_turn(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds until anything changes. Interruptible."""
+        with self._changed:
+            if not self.closed:
+                self._changed.wait(timeout)
 
     def find(self, name: str) -> TaskView | None:
         """The view of the task with that name or uid."""

@@ -118,6 +118,7 @@ def forget_buffers(folder: Path) -> None:
 def oldest(machine: Machine, wanted: int) -> list[str]:
     """The uids of the tasks that ended first and have been shown, whose results take at least `wanted` bytes."""
     awaited = {uid for task in machine.tasks.values() if not task.ended for _, uid in task.after}
+    awaited |= {task.uid for task in machine.tasks.values() if machine.conversation.awaits(task.uid)}
     candidates = [task for task in machine.tasks.values() if _may_go(task) and task.uid not in awaited]
     chosen: list[str] = []
     for task in sorted(candidates, key=lambda task: task.ended_at or 0.0):

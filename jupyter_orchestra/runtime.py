@@ -10,57 +10,34 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from .attempt import Attempt, Reporter, after, emptied, outcome_of
 from .board import Board
+from .clock import Clock
 from .core import events as e
 from .core.machine import Machine
-from .core.model import Capture, Failure, Kind, Result, State, Task
-from .core.ports import Blocked, Failed, Finished, Job, Journal, Outcome, Worker
+from .core.model import Capture, Failure, Result, State, Task
+from .core.ports import Blocked, Failed, Finished, Job, Journal, Master, Outcome, Sink, Verdict, Worker
+from .core.talk import TurnView, view_turn
 from .core.views import TaskView, view
 from .errors import NO_ROOM
 from .patience import PatientStore, no_room
 
 T = TypeVar("T")
+P = TypeVar("P", TaskView, TurnView)
 log = logging.getLogger("jupyter_orchestra")
 
 YIELD = 1e-5  # seconds: an answered cell gets the interpreter lock, so that its prompt is back first
 PROMPT = 0.004  # seconds by which a task starts later that a cell with a card dispatched: its prompt comes first
 THREADS = 8  # for what would block the loop: disks, mostly
 DISK_EVERY = 2.0  # seconds between two looks at the disk while something runs
-
-
-class Sink(Protocol):
-    """Where the person sees tasks. Called on the runtime's loop; must return at once."""
-
-    def show(self, view: TaskView) -> None:
-        """A task changed."""
-
-    def deliver(self, view: TaskView) -> None:
-        """A task's result is durable and wants to be shown; the sink posts ``ResultShown`` when it was."""
-
-    def output(self, uid: str, attempt: int, output: dict[str, object]) -> None:
-        """Live output of a running attempt."""
-
-    def drop(self, uid: str) -> None:
-        """A task was forgotten."""
-
-
-class Clock:
-    """POSIX seconds that never go backwards while the process lives."""
-
-    def __init__(self) -> None:
-        self._start, self._mark = time.time(), time.monotonic()
-
-    def __call__(self) -> float:
-        return self._start + (time.monotonic() - self._mark)
 
 
 class Runtime:
@@ -92,6 +69,7 @@ class Runtime:
         epoch: int = 1,
         clock: Callable[[], float] | None = None,
         max_unfinished: int = 10_000,
+        tiers: Mapping[str, int] | None = None,
     ) -> None:
         self.journal, self.folder = journal, folder
         self.machine = machine or Machine()
@@ -99,7 +77,8 @@ class Runtime:
         self.now = clock or Clock()
         self.board = Board()
         self.sink: Sink | None = None
-        self.epoch, self.max_unfinished = epoch, max_unfinished
+        self.master: Master | None = None
+        self.epoch, self.max_unfinished, self.tiers = epoch, max_unfinished, dict(tiers or {})
         self.release: Callable[[Capture], None] = lambda capture: None  # told of snapshots that nobody needs any more
         self._inbox: deque[e.Event] = deque()
         self._awake = False
@@ -150,9 +129,16 @@ class Runtime:
         return done
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop. Raises RuntimeError before :meth:`run`."""
+        if self._loop is None:
+            raise RuntimeError("the runtime does not run yet")
+        return self._loop
+
+    @property
     def busy(self) -> bool:
-        """Whether anything runs."""
-        return bool(self._attempts)
+        """Whether anything runs, a turn of the master included."""
+        return bool(self._attempts) or self.machine.conversation.running is not None
 
     def every(self, seconds: float, act: Callable[[], None]) -> None:
         """Call `act` on the loop each `seconds`, from :meth:`run` on."""
@@ -184,10 +170,14 @@ class Runtime:
         for seconds, act in self._periodic:
             self._repeat(seconds, act)
         kinds = tuple(worker.kind for worker in self.workers.values())
-        self._inbox.appendleft(e.KernelStarted(self.now(), self.epoch, kinds=kinds, max_unfinished=self.max_unfinished))
+        self._inbox.appendleft(
+            e.KernelStarted(self.now(), self.epoch, kinds, tiers=self.tiers, max_unfinished=self.max_unfinished)
+        )
         self._drain()
         for task in self.machine.tasks.values():  # nothing of this is news, so nothing waits for a commit
             self.board.announce(self._picture(task))
+        for turn in self.machine.state.talk.turns:
+            self.board.announce_turn(view_turn(turn))
         try:
             await self._stop.wait()
         finally:
@@ -239,11 +229,14 @@ class Runtime:
                     self._stop_attempt(wish.uid, wish.attempt)
                 case e.PauseTask() | e.ResumeTask() | e.SteerTask():
                     self._control(wish)
+                case e.AnswerTask():
+                    if (running := self._attempts.get((wish.uid, wish.attempt))) is not None:
+                        running.reporter.answer(wish.ask, Verdict(wish.approved, wish.why))
                 case e.Refused():
                     self._answer(wish)
                 case e.Accepted():
                     # A dispatch is answered at once; what was done to tasks is answered when it stands.
-                    if isinstance(event, e.TasksDispatched) or self.machine.state.blocked:
+                    if isinstance(event, e.TasksDispatched | e.MessageSent) or self.machine.state.blocked:
                         self._answer(wish)
                         time.sleep(YIELD)
                     else:
@@ -257,6 +250,12 @@ class Runtime:
                 case e.DropTask():
                     changed[wish.uid] = None
                     later.append(partial(self._withdraw, wish.uid))
+                case e.ShowTurn() | e.DeliverReply():
+                    self._show_turn(wish, later)
+                case e.GiveInput() if wish.results:  # what goes to a model is durable, and announced
+                    later.append(partial(self._tell_master, wish))
+                case e.TurnCommand():
+                    self._tell_master(wish)
 
     def _committed(self, later: list[Callable[[], None]]) -> None:
         """On the journal's thread: what waited for the commit goes on, on the loop."""
@@ -286,6 +285,30 @@ class Runtime:
         else:
             self._announce(picture)
 
+    def _show_turn(self, wish: e.TurnCommand, later: list[Callable[[], None]]) -> None:
+        turn = self.machine.conversation.turn(wish.turn)
+        if turn is None:
+            return
+        picture = view_turn(turn)
+        if isinstance(wish, e.DeliverReply):
+            later.append(partial(self._reply, picture))
+        elif picture.over:
+            later.append(partial(self._announce_turn, picture))
+        else:
+            self._announce_turn(picture)
+
+    def _tell_master(self, wish: e.TurnCommand) -> None:
+        if self.master is not None:
+            self.master.told(wish)
+
+    def _announce_turn(self, picture: TurnView) -> None:
+        if self.board.announce_turn(picture) and self.sink is not None:
+            self._safely(self.sink.show_turn, picture)
+
+    def _reply(self, picture: TurnView) -> None:
+        if self.sink is not None:
+            self._safely(self.sink.reply, picture)
+
     def _announce(self, picture: TaskView) -> None:
         if not self.board.announce(picture):
             return
@@ -307,11 +330,11 @@ class Runtime:
             self._safely(self.sink.deliver, picture)
 
     @staticmethod
-    def _safely(act: Callable[[TaskView], None], picture: TaskView) -> None:
+    def _safely(act: Callable[[P], None], picture: P) -> None:
         try:
             act(picture)
         except Exception:
-            log.exception("showing task %s failed", picture.name)
+            log.exception("showing %s failed", picture.uid)
 
     def _answer(self, answer: e.Answer) -> None:
         future = self._answers.pop(answer.request, None)
@@ -366,11 +389,12 @@ class Runtime:
             inputs=self.machine.inputs(task),
             store=store,
             reporter=reporter,
+            steps=tuple(task.steps),
         )
         seen = task.spec.anchor is not None and bool(task.spec.anchor.display)
         begun = asyncio.Event()
         work = self._loop.create_task(self._work(job, delay if seen else 0.0, begun), name=f"{task.name}#{attempt}")
-        self._attempts[uid, attempt] = Attempt(work, job, store, begun)
+        self._attempts[uid, attempt] = Attempt(work, job, reporter, store, begun)
         work.add_done_callback(partial(self._ended, uid, attempt))
 
     def _report(self, event: e.Reported) -> None:
@@ -457,6 +481,8 @@ class Runtime:
         if self._timer is not None:
             self._timer.cancel()
         self._closing = True
+        if self.master is not None:
+            await self.master.close()
         works = [attempt.work for attempt in self._attempts.values()]
         for attempt in self._attempts.values():
             attempt.store.give_up()
@@ -475,8 +501,3 @@ class Runtime:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         self.board.close("the orchestra has ended")
-
-
-def declare(runtime: Runtime, kind: Kind) -> None:
-    """Tell the machine of a worker kind that was added or got other slots."""
-    runtime.post(e.KindDeclared(runtime.now(), kind))

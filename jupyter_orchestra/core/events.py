@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .model import Capture, Failure, Kind, Process, Result, Spec
+from .model import Anchor, Ask, Blob, Capture, Failure, Kind, Process, Result, Spec
 
 
 class Event(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -41,10 +41,17 @@ class KindDeclared(Event, frozen=True):
     kind: Kind
 
 
-class TasksDispatched(Asked, frozen=True, kw_only=True):
+class TiersDeclared(Event, frozen=True):
+    """The slots of the model tiers were changed."""
+
+    tiers: dict[str, int]
+
+
+class TasksDispatched(Asked, frozen=True, omit_defaults=True, kw_only=True):
     """Tasks were dispatched together; all are accepted or none."""
 
     tasks: tuple[Spec, ...]
+    turn: int = 0  # the master's turn that dispatches, 0 for anyone else
 
 
 class SnapshotTaken(Event, frozen=True):
@@ -67,6 +74,7 @@ class CancelAsked(Asked, frozen=True, omit_defaults=True, kw_only=True):
     targets: tuple[str, ...] = ()
     all: bool = False
     reason: str = "cancelled by you"
+    turn: int = 0  # the master's turn that wants it, 0 for the person
 
 
 class PauseAsked(Asked, frozen=True, omit_defaults=True, kw_only=True):
@@ -74,6 +82,7 @@ class PauseAsked(Asked, frozen=True, omit_defaults=True, kw_only=True):
 
     targets: tuple[str, ...] = ()
     all: bool = False
+    turn: int = 0
 
 
 class ResumeAsked(Asked, frozen=True, omit_defaults=True, kw_only=True):
@@ -81,6 +90,7 @@ class ResumeAsked(Asked, frozen=True, omit_defaults=True, kw_only=True):
 
     targets: tuple[str, ...] = ()
     all: bool = False
+    turn: int = 0
 
 
 class RetryAsked(Asked, frozen=True, omit_defaults=True, kw_only=True):
@@ -96,11 +106,40 @@ class ForgetAsked(Asked, frozen=True, omit_defaults=True, kw_only=True):
     ended: bool = False
 
 
-class SteerAsked(Asked, frozen=True, kw_only=True):
+class SteerAsked(Asked, frozen=True, omit_defaults=True, kw_only=True):
     """Someone sends a running task a message."""
 
     target: str
     text: str
+    turn: int = 0
+
+
+class ApproveAsked(Asked, frozen=True, omit_defaults=True, kw_only=True):
+    """The person says yes to what a task asks: to the question with that digest, or to the oldest."""
+
+    target: str
+    digest: str = ""
+    always: bool = False  # also to the same question of that task again
+
+
+class DeclineAsked(Asked, frozen=True, omit_defaults=True, kw_only=True):
+    """The person says no to it."""
+
+    target: str
+    digest: str = ""
+    why: str = ""
+
+
+class ApprovalNeeded(Reported, frozen=True):
+    """A worker waits for the person's answer."""
+
+    ask: Ask
+
+
+class StepTaken(Reported, frozen=True):
+    """An agent's worker finished a step: what it goes on from after a restart of the kernel."""
+
+    items: Blob
 
 
 class WorkerStarted(Reported, frozen=True):
@@ -146,6 +185,89 @@ class ResultShown(Event, frozen=True):
     attempt: int
 
 
+# the conversation
+
+
+class MessageSent(Asked, frozen=True, omit_defaults=True, kw_only=True):
+    """The person said something to the master."""
+
+    uid: str
+    text: str
+    anchor: Anchor | None = None
+    tier: str = ""
+    model: str = ""
+
+
+class ComposingChanged(Event, frozen=True):
+    """The person began to type a message in a page, or no longer does."""
+
+    page: str
+    on: bool
+
+
+class StopTurnAsked(Asked, frozen=True):
+    """The person wants the running turn ended; the tasks run on."""
+
+
+class RetryTurnAsked(Asked, frozen=True):
+    """The person wants the turn that could not go on to go on."""
+
+
+class StepAsked(Event, frozen=True, omit_defaults=True):
+    """The master is about to make a request: what came in meanwhile goes with it."""
+
+    turn: int
+    step: int
+    literal: bool = False  # who answers carries out the person's own words alone: no result can mislead it
+    who: str = ""  # answers, in one line
+
+
+class StepDone(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A request of the master succeeded: what it carried and what came back are in the log from now on."""
+
+    turn: int
+    step: int
+    items: tuple[str, ...]  # JSON of each item, what went in first
+    messages: tuple[str, ...] = ()  # uids of messages that it carried
+    results: tuple[tuple[str, int], ...] = ()  # (uid, attempt) of results that it carried
+    text: str = ""
+    calls: int = 0  # how many calls wait for an answer
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+class CallsAnswered(Event, frozen=True, omit_defaults=True):
+    """The calls of a step were carried out, refused, or cut off."""
+
+    turn: int
+    step: int
+    items: tuple[str, ...]
+    lines: tuple[str, ...] = ()  # each call in one line, for the person
+    read: bool = False  # one of them read a result, which has entered the turn by that
+
+
+class TurnFailed(Event, frozen=True):
+    """A turn can't go on; it is kept."""
+
+    turn: int
+    message: str
+
+
+class TurnStopped(Event, frozen=True, omit_defaults=True):
+    """A turn was stopped; what had come of its reply by then is kept."""
+
+    turn: int
+    text: str = ""
+    items: tuple[str, ...] = ()
+
+
+class LogFolded(Event, frozen=True):
+    """The oldest part of the log is summed up in one item."""
+
+    upto: int  # index of the first item that stays
+    item: str
+
+
 class TimePassed(Event, frozen=True):
     """A moment that the machine asked for (``Machine.due``) has come."""
 
@@ -163,6 +285,7 @@ class JournalFreed(Event, frozen=True):
 AnyEvent = (
     KernelStarted
     | KindDeclared
+    | TiersDeclared
     | TasksDispatched
     | SnapshotTaken
     | SnapshotFailed
@@ -172,6 +295,20 @@ AnyEvent = (
     | RetryAsked
     | ForgetAsked
     | SteerAsked
+    | ApproveAsked
+    | DeclineAsked
+    | ApprovalNeeded
+    | StepTaken
+    | MessageSent
+    | ComposingChanged
+    | StopTurnAsked
+    | RetryTurnAsked
+    | StepAsked
+    | StepDone
+    | CallsAnswered
+    | TurnFailed
+    | TurnStopped
+    | LogFolded
     | WorkerStarted
     | TaskProgressed
     | TaskFinished
@@ -195,6 +332,7 @@ class Accepted(Command, frozen=True):
     request: str
     uids: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    proposed: bool = False  # nothing happens before the person approves
 
 
 class Refused(Command, frozen=True):
@@ -228,6 +366,50 @@ class SteerTask(Command, frozen=True):
     uid: str
     attempt: int
     text: str
+
+
+class AnswerTask(Command, frozen=True):
+    """A worker gets the person's answer."""
+
+    uid: str
+    attempt: int
+    ask: str
+    approved: bool
+    why: str = ""
+
+
+class TurnCommand(Command, frozen=True):
+    """A wish that concerns the master."""
+
+    turn: int
+
+
+class BeginTurn(TurnCommand, frozen=True):
+    """The master works on this turn, from wherever the log stands."""
+
+
+class GiveInput(TurnCommand, frozen=True):
+    """What goes with the request that the master is about to make."""
+
+    step: int
+    messages: tuple[str, ...]
+    results: tuple[tuple[str, int], ...]
+
+
+class StopTurn(TurnCommand, frozen=True):
+    """The master leaves off."""
+
+
+class EndTurn(TurnCommand, frozen=True):
+    """Nothing is left to do in this turn; else, after a step without calls, the master goes on."""
+
+
+class ShowTurn(TurnCommand, frozen=True):
+    """A turn changed in a way that the person may see."""
+
+
+class DeliverReply(TurnCommand, frozen=True):
+    """A turn is over: its reply goes to where the person sees it."""
 
 
 class ShowCard(Command, frozen=True):

@@ -26,12 +26,14 @@ def card(view: TaskView, now: float) -> str:
 def status(view: TaskView, now: float) -> str:
     """The state in words, and what matters in it."""
     seconds = f"{view.seconds(now):.1f} s"
-    if view.state is State.RUNNING:
+    if view.state is State.RUNNING and view.ask is None:
         done = f" {view.progress:.0%}" if view.progress is not None else ""
         stopping = ", stopping" if view.stopping else ""
         return f"running{done} · {seconds}{stopping}" + (f" · {view.line}" if view.line else "")
     if view.state is State.DONE:
         return f"done in {seconds}"
+    if view.ask is not None:
+        return f"{view.state} · {view.needs_you}"
     if view.needs_you and not view.ended:
         return f"{view.state} · blocked: {view.needs_you}"
     if view.state is State.WAITING:

@@ -13,12 +13,16 @@ from typing import Any
 import msgspec
 
 from . import events as e
-from . import naming
+from . import naming, questions
+from .conversation import OF_CONVERSATION, Conversation
 from .model import (
     RETRYABLE,
+    Ask,
     Failure,
     Input,
     Kind,
+    Origin,
+    Spec,
     Stage,
     State,
     Step,
@@ -27,11 +31,13 @@ from .model import (
 )
 from .naming import Refusal
 from .queue import Pools, SlotQueue
+from .talk import Talk
 from .transitions import TRANSITIONS, IllegalTransition
 
 S = State
 BLOCKED_RETRY = 5.0  # seconds until a blocked attempt is tried again
 STORY_LIMIT = 200  # steps kept of one task's story
+DEPTH = 3  # tasks that dispatch tasks, one below the other
 
 
 class MachineState(msgspec.Struct):
@@ -50,6 +56,7 @@ class MachineState(msgspec.Struct):
     holds: dict[str, tuple[int, Pools]] = {}  # uid -> (attempt, pools) of what still runs or is being stopped
     blocked: str = ""  # why the journal can't be written; nothing new starts meanwhile
     later: dict[str, float] = {}  # uid of a blocked task -> when it is tried again
+    talk: Talk = msgspec.field(default_factory=Talk)
 
 
 class Machine:
@@ -64,6 +71,7 @@ class Machine:
         self._due: list[tuple[float, str]] = []  # may hold moments that no longer matter
         self._out: list[e.Command] = []
         self._shown: set[str] = set()
+        self.conversation = Conversation(self.state.talk, self.state.tasks, self.cohort, self._show, self._next_number)
         self._rebuild()
 
     # what others ask
@@ -79,7 +87,8 @@ class Machine:
 
     def due(self) -> float | None:
         """When the next :class:`~.events.TimePassed` is wanted, POSIX seconds."""
-        return self._due[0][0] if self._due else None
+        moments = (self._due[0][0] if self._due else None, self.conversation.due())
+        return min((at for at in moments if at is not None), default=None)
 
     def inputs(self, task: Task) -> dict[str, Input]:
         """What ``results`` holds for a task."""
@@ -89,7 +98,8 @@ class Machine:
             if before is None:
                 found[name] = Input(S.LOST, error=f"task {name!r} was forgotten")
             elif before.state is S.DONE and before.result is not None:
-                found[name] = Input(S.DONE, before.result.value)
+                trusted = before.spec.origin is Origin.PERSON and not self._kind(before).agent
+                found[name] = Input(S.DONE, before.result.value, trusted=trusted)
             else:
                 found[name] = Input(before.state, error=before.failure.line() if before.failure else before.reason)
         return found
@@ -118,14 +128,21 @@ class Machine:
             When the machine itself has a bug.
         """
         self._out, self._shown = [], set()
-        handler: Callable[[Any], None] = _HANDLERS[type(event)].__get__(self)
         try:
-            handler(event)
+            self._take(event)
         except Refusal as refusal:
             assert isinstance(event, e.Asked)
             self._out.append(e.Refused(event.request, str(refusal)))
+        self._out += self.conversation.consider(event.at)
         self._start(event.at)
         return self._out
+
+    def _take(self, event: e.Event) -> None:
+        if type(event) in OF_CONVERSATION:
+            self._out += self.conversation.handle(event)
+            return
+        handler: Callable[[Any], None] = _HANDLERS[type(event)].__get__(self)
+        handler(event)
 
     # facts about the whole
 
@@ -136,11 +153,17 @@ class Machine:
         state.kinds, state.blocked = {kind.name: kind for kind in event.kinds}, ""
         self._declare_slots()
         stopping = {uid for uid in state.holds if uid in state.tasks and state.tasks[uid].stopping}
+        going_on = {uid for uid in state.holds if uid not in stopping and self._goes_on(uid)}
         for uid, (attempt, _) in list(state.holds.items()):
+            if uid in going_on:
+                continue
             if uid in state.tasks:  # it may be forgotten already
                 state.tasks[uid].stopping = False
             self._release(uid, attempt)
         for task in list(state.tasks.values()):
+            if task.uid in going_on:
+                self._go_on(task)
+                continue
             if task.ended:
                 if task.snapshot:
                     self._lose_snapshot(task, "the kernel died before its variables were copied")
@@ -153,9 +176,25 @@ class Machine:
             elif task.snapshot:
                 self._fail_snapshot(task, event.at, "the kernel died before its variables were copied")
         self._out += [e.Deliver(task.uid, task.attempt) for task in pending]
+        self._out += self.conversation.kernel_started(event.at)
+
+    def _goes_on(self, uid: str) -> bool:
+        task = self.state.tasks.get(uid)
+        return task is not None and S.RUNNING in (task.state, task.before) and self._kind(task).resumable
+
+    def _go_on(self, task: Task) -> None:
+        """Its worker goes on from its last step, and asks again what it had asked."""
+        self._ask(task, [ask for ask in task.asks if ask.proposal])
+        self._out.append(e.StartTask(task.uid, task.attempt))
+        if task.state is S.PAUSED:
+            self._out.append(e.PauseTask(task.uid, task.attempt))
 
     def _on_kind_declared(self, event: e.KindDeclared) -> None:
         self.state.kinds[event.kind.name] = event.kind
+        self._declare_slots()
+
+    def _on_tiers_declared(self, event: e.TiersDeclared) -> None:
+        self.state.tiers = dict(event.tiers)
         self._declare_slots()
 
     def _on_journal_blocked(self, event: e.JournalBlocked) -> None:
@@ -202,12 +241,18 @@ class Machine:
                 raise Refusal(f"unknown tier {spec.tier!r}; there are: {', '.join(state.tiers) or 'none yet'}")
             if spec.uid in state.tasks:
                 raise Refusal(f"a task with the uid {spec.uid} exists")
+            if self._depth(spec) > DEPTH:
+                raise Refusal(f"tasks may dispatch tasks {DEPTH} deep at most")
+        proposed = bool(event.turn) and self.conversation.admit(event)
         for spec, name in zip(event.tasks, names, strict=True):
             self._retire_name(name, event.at)
             task = Task(
                 spec, name, S.WAITING, event.at, after=afters[spec.uid], retries_left=spec.retries,
                 snapshot=spec.snapshot, capture=spec.capture, order=state.dispatched, story=[Step(event.at, S.WAITING)],
+                turn=len(state.talk.turns), proposed=proposed and not questions.is_harmless(spec),
             )  # fmt: skip
+            if task.proposed:
+                task.asks = [questions.may_start(spec, name)]
             state.dispatched += 1
             state.tasks[spec.uid], state.names[name] = task, spec.uid
             self._unended += 1
@@ -218,7 +263,14 @@ class Machine:
                 self._dependents.setdefault(uid, []).append(spec.uid)
             self._settle(state.tasks[spec.uid], event.at)
         state.stems.update(stems)
-        self._out.append(e.Accepted(event.request, tuple(spec.uid for spec in event.tasks), tuple(names)))
+        waits = any(state.tasks[spec.uid].proposed for spec in event.tasks)
+        self._out.append(e.Accepted(event.request, tuple(spec.uid for spec in event.tasks), tuple(names), waits))
+
+    def _depth(self, spec: Spec) -> int:
+        depth, parent = 0, self.state.tasks.get(spec.parent)
+        while parent is not None and depth <= DEPTH:
+            depth, parent = depth + 1, self.state.tasks.get(parent.spec.parent)
+        return depth
 
     def _refuse_too_many(self, more: int) -> None:
         limit = self.state.max_unfinished
@@ -270,6 +322,8 @@ class Machine:
 
     def _on_cancel_asked(self, event: e.CancelAsked) -> None:
         tasks = self._targets(event.targets, event.all)
+        if self._proposes(event, [task for task in tasks if not task.ended], "cancel"):
+            return
         # The last ones first: what the person cancels must not end for the sake of another, and come back with it.
         for task in sorted(tasks, key=lambda task: -task.order):
             if not task.ended:
@@ -295,6 +349,8 @@ class Machine:
                 raise Refusal(
                     f"task {task.name!r} can't be paused while it runs: {task.spec.worker} tasks have no pause"
                 )
+        if self._proposes(event, tasks, "pause"):
+            return
         for task in tasks:
             self._pause(task, event.at)
         self._accept(event.request, tasks)
@@ -304,6 +360,8 @@ class Machine:
         for task in tasks:
             if task.state is not S.PAUSED:
                 raise Refusal(f"task {task.name!r} is {task.state}, not paused")
+        if self._proposes(event, tasks, "resume"):
+            return
         for task in tasks:
             self._resume(task, event.at)
         self._accept(event.request, tasks)
@@ -323,6 +381,8 @@ class Machine:
                 raise Refusal(f"task {task.name!r} can't begin, since {verdict}: retry that one too")
         revived = list(self._revivable(tasks))
         self._refuse_too_many(len(tasks) + len(revived))
+        for task in tasks:
+            task.proposed = False  # who runs it again approves of it
         for task in (*tasks, *revived):
             self._again(task, event.at, "retry")
         for task in (*tasks, *revived):
@@ -370,6 +430,7 @@ class Machine:
             and task.uid not in self.state.holds
             and task.state is not S.LOST
             and task.stage is not Stage.QUEUED
+            and not self.conversation.awaits(task.uid)
             and all(other is None or other.ended for other in dependents)
         )
 
@@ -382,6 +443,7 @@ class Machine:
         del mates[task.uid], self.state.tasks[task.uid]
         if not mates:
             del self._cohorts[task.spec.cohort]
+        self.conversation.forget(task.uid)
         if self.state.names.get(task.name) == task.uid:
             del self.state.names[task.name]
         self._out.append(e.DropTask(task.uid))
@@ -392,14 +454,77 @@ class Machine:
             raise Refusal(f"task {task.name!r} takes no messages: {task.spec.worker} tasks can't be steered")
         if task.state is not S.RUNNING:
             raise Refusal(f"task {task.name!r} is {task.state}: only a running task can be steered")
+        if self._proposes(event, [task], "tell"):
+            return
+        task.intervened = task.intervened or not event.turn
         self._out.append(e.SteerTask(task.uid, task.attempt, event.text))
         self._accept(event.request, [task])
+
+    # questions to the person
+
+    def _proposes(self, event: questions.Wanted, tasks: list[Task], verb: str) -> bool:
+        """Whether this is the wish of a turn that a result has entered: then the person is asked about each task."""
+        if not event.turn or not self.conversation.dispatcher(event.turn).tainted:
+            return False
+        asks = [(task, questions.may_act(event, task, verb)) for task in tasks]
+        if asks and all(ask.digest in task.allowed for task, ask in asks):
+            return False
+        for task, ask in asks:
+            if all(other.digest != ask.digest for other in task.asks):
+                self._ask(task, [*task.asks, ask])
+        self._accept(event.request, tasks, proposed=bool(tasks))
+        return True
+
+    def _on_approval_needed(self, event: e.ApprovalNeeded) -> None:
+        task = self._current(event)
+        if task is None or task.stopping:
+            return
+        if event.ask.digest in task.allowed:
+            self._out.append(e.AnswerTask(task.uid, task.attempt, event.ask.id, True))
+        else:
+            self._ask(task, [*task.asks, event.ask])
+
+    def _on_approve_asked(self, event: e.ApproveAsked) -> None:
+        task, ask = self._question(event)
+        if ask.order:
+            self._take(questions.order_of(ask, event.at))
+            self._out = [wish for wish in self._out if not isinstance(wish, e.Accepted)]
+        elif ask.proposal:
+            task.proposed = False
+        else:
+            self._out.append(e.AnswerTask(task.uid, task.attempt, ask.id, True))
+        if event.always and ask.digest not in task.allowed:
+            task.allowed.append(ask.digest)
+        self._ask(task, [other for other in task.asks if other.id != ask.id])
+        self._settle(task, event.at)
+        self._accept(event.request, [task])
+
+    def _on_decline_asked(self, event: e.DeclineAsked) -> None:
+        task, ask = self._question(event)
+        self._ask(task, [other for other in task.asks if other.id != ask.id])
+        if not ask.proposal:
+            self._out.append(e.AnswerTask(task.uid, task.attempt, ask.id, False, event.why))
+        elif not ask.order:
+            self._cancel(task, event.at, "declined by you" + (f": {event.why}" if event.why else ""))
+        self._accept(event.request, [task])
+
+    def _question(self, event: e.ApproveAsked | e.DeclineAsked) -> tuple[Task, Ask]:
+        (task,) = self._targets((event.target,))
+        return task, questions.find(task, event.digest)
+
+    def _ask(self, task: Task, asks: list[Ask]) -> None:
+        task.asks = asks
+        self._show(task)
 
     # what workers report
 
     def _on_worker_started(self, event: e.WorkerStarted) -> None:
         if task := self._current(event):
             task.process = event.process
+
+    def _on_step_taken(self, event: e.StepTaken) -> None:
+        if task := self._current(event):
+            task.steps.append(event.items)
 
     def _on_task_progressed(self, event: e.TaskProgressed) -> None:
         if task := self._current(event):
@@ -468,6 +593,8 @@ class Machine:
         if task is not None and task.attempt == event.attempt and task.stage is Stage.QUEUED:
             task.stage = Stage.SHOWN
             self._show(task)
+        elif task is None:
+            self._out += self.conversation.shown(event.uid, event.attempt)
 
     def _keep_late(self, event: e.TaskFinished | e.TaskFailed) -> None:
         """A result that comes after a cancel is kept with the task and never delivered."""
@@ -501,6 +628,7 @@ class Machine:
             current.deadline = current.remaining = None
             if state is not S.LOST:
                 current.needs_you = ""
+            current.asks = []
             current.stopping = current.stopping and current.uid in self.state.holds
             self._unended -= 1
             self._deliver(current)
@@ -519,9 +647,13 @@ class Machine:
         """What the person did not end themselves comes back to them."""
         wanted = task.state in (S.DONE, S.FAILED) or (bool(task.because) and task.spec.when is When.SUCCESS)
         if wanted:
-            self.state.delivered += 1
-            task.stage, task.number = Stage.QUEUED, self.state.delivered
+            task.stage, task.number = Stage.QUEUED, self._next_number()
             self._out.append(e.Deliver(task.uid, task.attempt))
+            self.conversation.arrived(task, task.ended_at or 0.0)
+
+    def _next_number(self) -> int:
+        self.state.delivered += 1
+        return self.state.delivered
 
     def _settle(self, task: Task, now: float) -> None:
         """A waiting task goes on to the queue, or is cancelled, once what it waits for has ended."""
@@ -530,7 +662,7 @@ class Machine:
         before = [self.state.tasks[uid] for _, uid in task.after]
         if verdict := self._verdict(task):
             self._end(task, S.CANCELLED, now, verdict, self._culprit(task))
-        elif not task.snapshot and all(other.ended for other in before):
+        elif not task.snapshot and not task.proposed and all(other.ended for other in before):
             self._move(task, S.QUEUED, now)
             task.queued_at = now
             self._enqueue(task)
@@ -666,14 +798,19 @@ class Machine:
         task.attempt += 1
         task.counted = True
         self._unended += 1
+        task.entered, task.discussed, task.intervened = 0, False, False
+        if task.proposed:
+            task.asks = [questions.may_start(task.spec, task.name)]
         if task.stage is Stage.QUEUED:
             task.stage = Stage.SUPERSEDED
+        self.conversation.forget(task.uid)
 
     @staticmethod
     def _clear(task: Task) -> None:
         task.result = task.failure = task.process = None
         task.because = task.needs_you = task.line = ""
-        task.stopping = False
+        task.stopping, task.steps = False, []
+        task.asks = [ask for ask in task.asks if ask.proposal]
         task.started_at = task.ended_at = task.progress = task.deadline = task.remaining = None
 
     # helpers
@@ -711,9 +848,9 @@ class Machine:
             found[task.uid] = task
         return list(found.values())
 
-    def _accept(self, request: str, tasks: Iterable[Task]) -> None:
+    def _accept(self, request: str, tasks: Iterable[Task], proposed: bool = False) -> None:
         tasks = list(tasks)
-        self._out.append(e.Accepted(request, tuple(t.uid for t in tasks), tuple(t.name for t in tasks)))
+        self._out.append(e.Accepted(request, tuple(t.uid for t in tasks), tuple(t.name for t in tasks), proposed))
 
     def _kind(self, task: Task) -> Kind:
         return self.state.kinds.get(task.spec.worker) or Kind(task.spec.worker, 0)
@@ -766,6 +903,7 @@ def _ended_how(task: Task) -> str:
 _HANDLERS: dict[type[e.Event], Callable[..., None]] = {
     e.KernelStarted: Machine._on_kernel_started,
     e.KindDeclared: Machine._on_kind_declared,
+    e.TiersDeclared: Machine._on_tiers_declared,
     e.TasksDispatched: Machine._on_tasks_dispatched,
     e.SnapshotTaken: Machine._on_snapshot_taken,
     e.SnapshotFailed: Machine._on_snapshot_failed,
@@ -775,6 +913,10 @@ _HANDLERS: dict[type[e.Event], Callable[..., None]] = {
     e.RetryAsked: Machine._on_retry_asked,
     e.ForgetAsked: Machine._on_forget_asked,
     e.SteerAsked: Machine._on_steer_asked,
+    e.ApproveAsked: Machine._on_approve_asked,
+    e.DeclineAsked: Machine._on_decline_asked,
+    e.ApprovalNeeded: Machine._on_approval_needed,
+    e.StepTaken: Machine._on_step_taken,
     e.WorkerStarted: Machine._on_worker_started,
     e.TaskProgressed: Machine._on_task_progressed,
     e.TaskFinished: Machine._on_task_finished,

@@ -56,6 +56,7 @@ class Stage(StrEnum):
     SUPERSEDED = "superseded"
 
 
+TIERS = ("fast", "standard", "strong")
 ENDED = frozenset({State.DONE, State.FAILED, State.CANCELLED, State.LOST})
 RETRYABLE = frozenset({State.FAILED, State.CANCELLED, State.LOST})
 
@@ -77,11 +78,12 @@ class Artifact(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a task cost. Seconds are wall time of the attempt."""
+    """What a task cost. Seconds are wall time of the attempt, cost is in US dollars and None where unknown."""
 
     seconds: float = 0.0
     tokens_in: int = 0
     tokens_out: int = 0
+    cost: float | None = None
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -107,6 +109,17 @@ class Failure(msgspec.Struct, frozen=True):
     def line(self) -> str:
         """The failure in one line."""
         return " ".join(f"{self.name}: {self.message}".split()) if self.message else self.name
+
+
+class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A question that the person alone answers, bound to the exact action by its digest."""
+
+    id: str
+    action: str  # what will be done, in one line
+    detail: str  # the action itself, whole: a command, a file's text, a brief
+    digest: str
+    order: str = ""  # of a proposal: the fact that is handled once the person approves, as JSON; empty: the task begins
+    proposal: bool = False  # of the master; else of the task's worker, which waits for the answer
 
 
 class Capture(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -153,7 +166,11 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
     parent: str = ""
     cohort: str = ""
     tier: str = ""
+    model: str = ""  # of an agent; empty: that of its tier
     role: str = ""
+    inherit: bool = False  # an agent that also sees the master's conversation
+    context: str = ""  # what it sees of that conversation, taken at dispatch
+    base: str = ""  # commit of the project at dispatch, empty outside a repository
     replace: bool = False
     snapshot: bool = False  # the capture follows, as SnapshotTaken
     capture: Capture | None = None
@@ -170,6 +187,7 @@ class Kind(msgspec.Struct, frozen=True):
     steerable: bool = False
     cooperative: bool = False  # stops only when its code lets it, so it is never called cancelled before
     agent: bool = False  # a model writes what comes of it: never trusted
+    resumable: bool = False  # goes on after a kernel restart, from its last journaled step
 
 
 class Process(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -195,6 +213,7 @@ class Input(msgspec.Struct, frozen=True):
     state: State
     value: Blob | None = None
     error: str = ""
+    trusted: bool = True  # only what the person wrote had a hand in the value
 
 
 class Task(msgspec.Struct):
@@ -226,6 +245,14 @@ class Task(msgspec.Struct):
     because: str = ""  # uid of the task whose end cancelled it
     stopping: bool = False
     needs_you: str = ""
+    turn: int = 0  # the master's turn at dispatch: the one that dispatched it, or the last one before
+    proposed: bool = False  # dispatched by the master, and begins once the person approves
+    asks: list[Ask] = []  # what the person is to answer, the oldest first
+    allowed: list[str] = []  # digests of actions that the person approved for good
+    intervened: bool = False  # the person talked to its worker
+    steps: list[Blob] = []  # what an agent's worker has journaled of the present attempt
+    entered: int = 0  # the turn in whose context its result is, 0 for none
+    discussed: bool = False  # that turn has ended with a reply
     result: Result | None = None
     failure: Failure | None = None
     process: Process | None = None
@@ -249,3 +276,4 @@ class Task(msgspec.Struct):
             yield from (blob for blob in (result.value, result.outputs) if blob is not None)
             yield from result.returned.values()
             yield from (artifact.blob for artifact in result.artifacts)
+        yield from self.steps

@@ -38,7 +38,7 @@ class Parcel(msgspec.Struct, frozen=True):
     notebook: str = ""  # absolute path
     cell: str = ""
     session: str = ""
-    into: str = ""  # the cell that is to become its result cell
+    into: str = ""  # the cell that is to become its result cell; of a reply: the very cell in which the person spoke
     filled: bool = False  # that cell shows the outputs already
     cohort: str = ""
 
@@ -48,8 +48,9 @@ class Parcel(msgspec.Struct, frozen=True):
 
     @property
     def lane(self) -> tuple[str, str]:
-        """Results of one lane are granted in the order of their arrival."""
-        return self.notebook, self.into or self.cell
+        """Results of one lane are granted in the order of their arrival; a reply is in the order of nothing."""
+        is_reply = self.into != "" and self.into == self.cell
+        return self.notebook, self.uid if is_reply else self.into or self.cell
 
 
 class SendOffer(msgspec.Struct, frozen=True):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from .events import Event
-from .model import Blob, Failure, Input, Kind, Process, Result, Spec, Task
+from .events import Event, TurnCommand
+from .model import Ask, Blob, Failure, Input, Kind, Process, Result, Spec, Task
+from .talk import TurnView
+from .views import TaskView
 
 
 class Store(Protocol):
@@ -63,6 +65,13 @@ class Blocked(msgspec.Struct, frozen=True):
 Outcome = Finished | Failed | Blocked
 
 
+class Verdict(msgspec.Struct, frozen=True):
+    """The person's answer to a question, and why not."""
+
+    approved: bool
+    why: str = ""
+
+
 class Reporter(Protocol):
     """What a worker says while it works. Every method is for the runtime's loop and returns at once."""
 
@@ -75,6 +84,12 @@ class Reporter(Protocol):
     def output(self, output: dict[str, object]) -> None:
         """One nbformat output, live; not journaled."""
 
+    def step(self, items: Blob) -> None:
+        """A step is over: what the attempt goes on from after a restart of the kernel."""
+
+    def ask(self, ask: Ask) -> Awaitable[Verdict]:
+        """Put a question to the person and wait for the answer."""
+
 
 class Job(msgspec.Struct, frozen=True):
     """One attempt, as a worker gets it."""
@@ -86,6 +101,7 @@ class Job(msgspec.Struct, frozen=True):
     inputs: Mapping[str, Input]  # what `results` holds
     store: Store
     reporter: Reporter
+    steps: tuple[Blob, ...] = ()  # what this attempt journaled before the kernel restarted
 
 
 class Worker(Protocol):
@@ -110,6 +126,38 @@ class Worker(Protocol):
 
     async def close(self) -> None:
         """End what is kept between tasks, such as idle kernels."""
+
+
+class Master(Protocol):
+    """Carries out turns of the conversation, on the runtime's loop."""
+
+    def told(self, wish: TurnCommand) -> None:
+        """A turn begins, goes on with its next input, is to stop, or is over. Returns at once."""
+
+    async def close(self) -> None:
+        """Leave off: a turn that runs is cut off, and goes on with the next kernel."""
+
+
+class Sink(Protocol):
+    """Where the person sees tasks. Called on the runtime's loop; must return at once."""
+
+    def show(self, view: TaskView) -> None:
+        """A task changed."""
+
+    def deliver(self, view: TaskView) -> None:
+        """A task's result is durable and wants to be shown; the sink posts ``ResultShown`` when it was."""
+
+    def output(self, uid: str, attempt: int, output: dict[str, object]) -> None:
+        """Live output of a running attempt."""
+
+    def show_turn(self, turn: TurnView) -> None:
+        """A turn of the master changed."""
+
+    def reply(self, turn: TurnView) -> None:
+        """A turn's reply is durable and wants to be shown; ``ResultShown`` with its uid and tries says that it was."""
+
+    def drop(self, uid: str) -> None:
+        """A task was forgotten."""
 
 
 class Launch(msgspec.Struct, frozen=True):

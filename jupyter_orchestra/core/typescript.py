@@ -46,7 +46,7 @@ def _declare(name: str, schema: dict[str, Any]) -> list[str]:
 def _type(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         name: str = schema["$ref"]
-        return name if name in ("State", "Stage", "Origin", "Delivery") else f"I{name}"
+        return name if name in ("State", "Stage", "Origin", "Delivery", "TurnState") else f"I{name}"
     if "anyOf" in schema:
         return " | ".join(map(_type, schema["anyOf"]))
     if "enum" in schema:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from .machine import Machine
-from .model import Anchor, Capture, Delivery, Failure, Kind, Origin, Result, Stage, State, Step, Task
+from .model import Anchor, Ask, Capture, Delivery, Failure, Kind, Origin, Result, Stage, State, Step, Task
 from .naming import cell_id
 
 S = State
@@ -53,6 +53,13 @@ class TaskView(msgspec.Struct, frozen=True):
     agent: bool = True  # a model writes what comes of it: never trusted
     pausable: bool = False  # at present
     steerable: bool = False
+    model: str = ""
+    ask: Ask | None = None  # what the person is to answer first
+    asks: int = 0  # how many questions there are
+    turn: int = 0  # the master's turn at dispatch, 0 before the first
+    entered: int = 0  # the turn in whose context its result is, 0 for none
+    intervened: bool = False  # the person talked to its worker
+    base: str = ""  # commit of the project at dispatch
 
     @property
     def result_cell(self) -> str:
@@ -87,6 +94,8 @@ def view(task: Task, blocked: str = "", kind: Kind | None = None) -> TaskView:
         needs_you = f"rerun it (%orchestra retry {task.name}) or drop it (%orchestra forget {task.name})"
     if blocked and task.state in (S.WAITING, S.QUEUED):
         needs_you = needs_you or blocked
+    if task.asks:
+        needs_you = f"approve or decline: {task.asks[0].action}"
     return TaskView(
         uid=spec.uid,
         name=task.name,
@@ -115,7 +124,7 @@ def view(task: Task, blocked: str = "", kind: Kind | None = None) -> TaskView:
         stopping=task.stopping,
         snapshot=task.snapshot,
         because=task.because,
-        stage=task.stage,
+        stage=_stage(task),
         result=task.result,
         failure=task.failure,
         story=tuple(task.story),
@@ -127,7 +136,21 @@ def view(task: Task, blocked: str = "", kind: Kind | None = None) -> TaskView:
         agent=kind is None or kind.agent,
         pausable=_is_pausable(task, kind),
         steerable=task.state is S.RUNNING and kind is not None and kind.steerable,
+        model=spec.model,
+        ask=task.asks[0] if task.asks else None,
+        asks=len(task.asks),
+        turn=task.turn,
+        entered=task.entered,
+        intervened=task.intervened,
+        base=spec.base,
     )
+
+
+def _stage(task: Task) -> Stage | None:
+    """How far its result is: the person first, then the master."""
+    if task.stage is not Stage.SHOWN or not task.entered:
+        return task.stage
+    return Stage.DISCUSSED if task.discussed else Stage.IN_CONTEXT
 
 
 def _is_pausable(task: Task, kind: Kind | None) -> bool:
@@ -143,6 +166,8 @@ def explain(machine: Machine, task: Task, now: float) -> str:
     head = f"{task.name} ({task.spec.worker}) "
     if state.blocked and task.state in (S.WAITING, S.QUEUED):
         return head + f"is held: {state.blocked}"
+    if task.asks:
+        return head + f"asks you ({task.state}): {view(task).needs_you}; %approve {task.name} or %decline {task.name}"
     if task.state is S.WAITING:
         if task.snapshot:
             return head + "waits for the cell above: its variables are copied when that has run"

@@ -12,17 +12,39 @@ from typing import Any, Literal
 import msgspec
 
 from .model import Delivery, Origin, Stage, State, Step
+from .talk import TurnState
 
-PROTOCOL = 1  # raised when a page and a kernel of different versions would misunderstand each other
+PROTOCOL = 2  # raised when a page and a kernel of different versions would misunderstand each other
 UP = "jupyter_orchestra.up"
 DOWN = "jupyter_orchestra.down"
 ANNOUNCE = "jupyter_orchestra.announce"  # opened by the kernel when the extension is loaded, and closed at once
 CARD_MIME = "application/vnd.jupyter-orchestra.card+json"  # a card in a cell's output: see CardLine
-RESULT_KINDS = Literal["code", "agent", "master"]
+RESULT_KINDS = Literal["code", "agent", "master", "reply"]
 
 
 class Wire(msgspec.Struct, frozen=True, kw_only=True):
     """A value inside messages."""
+
+
+class Question(Wire, frozen=True, kw_only=True):
+    """What a task asks the person: the answer names the digest, so that it is an answer to this very action."""
+
+    action: str  # in one line
+    detail: str  # the action itself, whole
+    digest: str
+    proposal: bool  # of the master; else of the task's worker
+    more: int  # how many questions come after it
+
+
+class Turn(Wire, frozen=True, kw_only=True):
+    """The newest turn of the master; ``text`` is the end of its reply so far, as plain text."""
+
+    number: int
+    state: TurnState
+    wake: bool  # no message of the person began it
+    text: str
+    note: str  # what it waits for, or why it is over
+    cell: str  # to which it replies, empty for none
 
 
 class Card(Wire, frozen=True, kw_only=True):
@@ -33,6 +55,7 @@ class Card(Wire, frozen=True, kw_only=True):
     worker: str
     role: str
     tier: str
+    model: str
     state: State
     origin: Origin
     deliver: Delivery
@@ -52,6 +75,7 @@ class Card(Wire, frozen=True, kw_only=True):
     line: str
     reason: str
     needs_you: str
+    question: Question | None
     stopping: bool
     stage: Stage | None
     pausable: bool
@@ -127,10 +151,13 @@ class Pong(FromPage, frozen=True, kw_only=True):
 class Act(FromPageAsked, frozen=True, kw_only=True):
     """The person wants something done to tasks (uids or names); ``all`` is for cancel, pause and resume."""
 
-    action: Literal["cancel", "pause", "resume", "retry", "forget"]
+    action: Literal["cancel", "pause", "resume", "retry", "forget", "approve", "decline"]
     tasks: tuple[str, ...] = ()
     all: bool = False
     ended: bool = False  # with forget: every task that has ended and been shown
+    digest: str = ""  # with approve and decline: of the question that was read
+    always: bool = False  # with approve: to the same question of that task again as well
+    why: str = ""  # with decline
 
 
 class Steer(FromPageAsked, frozen=True, kw_only=True):
@@ -141,9 +168,21 @@ class Steer(FromPageAsked, frozen=True, kw_only=True):
 
 
 class Compose(FromPageAsked, frozen=True, kw_only=True):
-    """What the person wrote into the composer: a body, or a cell that begins with ``%%dispatch``."""
+    """What the person wrote into the composer: a message to the master, or a cell that begins with ``%%dispatch``."""
 
     text: str
+
+
+class Composing(FromPage, frozen=True, kw_only=True):
+    """The person began to type a message (in the composer or a conversation cell), or no longer does."""
+
+    on: bool
+
+
+class TurnAct(FromPageAsked, frozen=True, kw_only=True):
+    """The person wants the master's running turn stopped, or the one that failed to go on."""
+
+    action: Literal["stop", "retry"]
 
 
 class Watch(FromPage, frozen=True, kw_only=True):
@@ -181,7 +220,7 @@ class Bye(FromPage, frozen=True, kw_only=True):
     """The page goes."""
 
 
-ToKernel = Hello | PageChanged | Pong | Act | Steer | Compose | Watch | Fetch | Claim | Ack | Bye
+ToKernel = Hello | PageChanged | Pong | Act | Steer | Compose | Composing | TurnAct | Watch | Fetch | Claim | Ack | Bye
 
 # --- what the kernel says ------------------------------------------------------------------------------------------
 
@@ -200,6 +239,8 @@ class Snapshot(FromKernel, frozen=True, kw_only=True):
     private: bool  # the journal goes when the kernel ends
     blocked: str  # why the journal can't be written, empty while it can
     workers: tuple[str, ...]
+    master: str  # who answers, in one line; empty before it is known
+    turn: Turn | None
     cards: tuple[Card, ...]
 
 
@@ -211,6 +252,8 @@ class Changes(FromKernel, frozen=True, kw_only=True):
     blocked: str
     cards: tuple[Card, ...] = ()
     gone: tuple[str, ...] = ()
+    master: str | None = None  # when it changed
+    turn: Turn | None = None  # when it changed
 
 
 class Mismatch(FromKernel, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@ import pytest
 from play import Play
 
 from jupyter_orchestra.core import events as e
-from jupyter_orchestra.core.model import Blob, Input, Result, State, When
+from jupyter_orchestra.core.model import Blob, Input, Kind, Origin, Result, State, When
 
 S = State
 
@@ -143,6 +143,23 @@ def test_a_task_finds_values_and_errors_of_those_before_it() -> None:
         "bad": Input(S.FAILED, error="ValueError: too large"),
         "ill": Input(S.CANCELLED, error="cancelled by you"),
     }
+
+
+@pytest.mark.parametrize(
+    ("origin", "worker", "trusted"),
+    [
+        (Origin.PERSON, "kernel", True),
+        (Origin.MASTER, "kernel", False),
+        (Origin.TASK, "kernel", False),
+        (Origin.PERSON, "model", False),
+    ],
+)
+def test_a_task_knows_which_values_a_model_had_a_hand_in(origin: Origin, worker: str, trusted: bool) -> None:
+    play = Play(Kind("kernel", 2), Kind("model", 1, agent=True))
+    play.dispatch(play.spec("a", worker, origin=origin))
+    play.dispatch("b", after=("a",))
+    play.finish("a")
+    assert play.machine.inputs(play.task("b"))["a"].trusted is trusted
 
 
 def test_a_forgotten_task_is_found_as_lost() -> None:
