@@ -10,6 +10,7 @@
     ├── NotAvailableError not in this version (also a NotImplementedError)
     ├── GatherTimeout     the waiting ended, the tasks run on (also a TimeoutError)
     ├── ValueGoneError    a value that is there can't be loaded here; its output is kept
+    ├── ModelError        no reply from a model, or half of one; nothing that it asked for was done
     └── TaskError
         ├── TaskFailed    the task failed; carries its error and its traceback
         │   └── TaskLost  its worker vanished with the kernel
@@ -19,6 +20,7 @@
 from __future__ import annotations
 
 import errno
+from typing import Literal
 
 NO_ROOM = {
     errno.ENOSPC: "the disk is full: free some space",
@@ -94,3 +96,27 @@ class TaskLost(TaskFailed):
 
 class TaskCancelled(TaskError):
     """A task was cancelled."""
+
+
+ModelTrouble = Literal[
+    "auth", "model", "rate", "server", "connection", "cut", "malformed", "overflow", "hang", "invalid", "empty"
+]
+
+
+class ModelError(OrchestraError):
+    """A model gave no reply, or half of one; one line that holds no key.
+
+    Attributes
+    ----------
+    kind : str
+        auth: no key, or one that was refused; model: unknown there; rate: too many requests, or no quota left;
+        server: it failed; connection: not reached; cut: the reply broke off; malformed: not to be understood;
+        overflow: more than the model's context; hang: silence; invalid: the request was refused; empty: no answer.
+    """
+
+    def __init__(self, kind: ModelTrouble, message: str) -> None:
+        super().__init__(message)
+        self.kind: ModelTrouble = kind
+
+    def __reduce__(self) -> tuple[type[ModelError], tuple[str, str]]:
+        return type(self), (self.kind, str(self))
