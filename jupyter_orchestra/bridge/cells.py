@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..clean.escapes import code_span, line
+from ..clean.untrusted import clean_html, clean_markdown
 from ..core.lines import MARKS, card, clipped, joined, status
 from ..core.model import State
 from ..core.naming import cell_id
+from ..core.plain import plain
 from ..core.views import TaskView
 from ..core.wire import ArtifactLine, NewCell
-from .clean import clean_html, clean_markdown, plain
-from .escapes import code_span, pieces, squeezed, words
 
 Output = dict[str, Any]  # as nbformat has it
 
@@ -220,8 +221,8 @@ def _agent_cell(view: TaskView, artifacts: Sequence[ArtifactLine]) -> NewCell:
 
 
 def _heading(view: TaskView) -> str:
-    line = f"{MARKS[view.state]} {view.name} · {_clip(status(view, view.ended_at or 0.0))}"
-    return f"#### {_words(line, in_title=True)}"
+    title = f"{MARKS[view.state]} {view.name} · {short(status(view, view.ended_at or 0.0))}"
+    return f"#### {line(title, in_title=True)}"
 
 
 def _report(view: TaskView) -> str:
@@ -231,13 +232,13 @@ def _report(view: TaskView) -> str:
 
 
 def _notes(view: TaskView) -> list[str]:
-    return [_words(_clip(note)) for note in (view.result.notes if view.result is not None else ())]
+    return [line(short(note)) for note in (view.result.notes if view.result is not None else ())]
 
 
 def _files(artifacts: Sequence[ArtifactLine]) -> str:
     if not artifacts:
         return ""
-    names = [code_span(_clip(plain(artifact.name))) for artifact in artifacts[:ARTIFACTS]]
+    names = [code_span(short(plain(artifact.name))) for artifact in artifacts[:ARTIFACTS]]
     more = f" and {len(artifacts) - ARTIFACTS} more" if len(artifacts) > ARTIFACTS else ""
     return f"artifacts: {', '.join(names)}{more}"
 
@@ -247,13 +248,6 @@ def _handle(name: str) -> str:
     return f"the task's handle: {code_span(handle)}"
 
 
-def _words(text: str, in_title: bool = False) -> str:
-    written = ""
-    for is_address, part in pieces(squeezed(plain(text)).strip(), bare=True):
-        said = words(part, starts_line=not written, in_title=in_title, in_link=False)
-        written += f"<{part}>" if is_address else said
-    return written
-
-
-def _clip(text: str) -> str:
+def short(text: str) -> str:
+    """As much of a text as a heading holds."""
     return text if len(text) <= REASON else f"{text[:REASON]}…"

@@ -1,4 +1,4 @@
-"""Carries results to pages as ``core.offers`` decides: offers, grants with their cells, and the word that all is shown.
+"""Carries parcels to pages as ``core.offers`` decides: offers, grants with their cells, and the word that all is shown.
 
 Cells are built off the loop, one after the other, so that they reach a page in the order of the grants.
 """
@@ -13,35 +13,27 @@ from typing import Protocol
 
 from ..core import wire
 from ..core.offers import Key, Offers, Parcel, SendGrant, SendOffer, Shown, Wish
-from ..core.views import TaskView
-from .details import Outputs, outputs_or_why
+from .contents import Content
 from .pages import LivePage
-from .pictures import artifacts_of
 
 log = logging.getLogger("jupyter_orchestra")
 
 
-class Results(Protocol):
-    """What is known of results."""
+class Known(Protocol):
+    """What is known of what is on its way."""
 
-    def result(self, uid: str, attempt: int) -> TaskView | None:
-        """The view of that attempt of a task, None when it is no longer the present one."""
-
-    def outputs(self, view: TaskView) -> Outputs:
-        """Its outputs; may read the disk."""
-
-    def is_last(self, view: TaskView, has_come: Callable[[Key], bool]) -> bool:
-        """Whether nothing else of its cohort is left to come; `has_come`: a page has that result."""
+    def get(self, uid: str, attempt: int) -> Content | None:
+        """What is in that parcel, None when it is out of date."""
 
     def shown(self, uid: str, attempt: int) -> None:
         """It stands in a document, or the person deleted it there."""
 
 
 class Deliveries:
-    """The results on their way to pages. Everything is for the runtime's loop."""
+    """The results and replies on their way to pages. Everything is for the runtime's loop."""
 
-    def __init__(self, results: Results, client: Callable[[str], LivePage | None], now: Callable[[], float]) -> None:
-        self._results, self._client, self._now = results, client, now
+    def __init__(self, known: Known, client: Callable[[str], LivePage | None], now: Callable[[], float]) -> None:
+        self._known, self._client, self._now = known, client, now
         self._loop = asyncio.get_running_loop()
         self._offers = Offers()
         self._grants: deque[tuple[SendGrant, LivePage]] = deque()
@@ -63,19 +55,8 @@ class Deliveries:
         """A page has gone."""
         self._obey(self._offers.left(client.id, self._now()))
 
-    def offer(self, view: TaskView, into: str = "", filled: bool = False) -> None:
-        """A result wants a place in a document."""
-        anchor = view.anchor
-        parcel = Parcel(
-            view.uid,
-            view.attempt,
-            notebook=anchor.notebook if anchor is not None else "",
-            cell=anchor.cell if anchor is not None else "",
-            session=anchor.parent.get("session", "") if anchor is not None else "",
-            into=into,
-            filled=filled,
-            cohort=view.cohort,
-        )
+    def offer(self, parcel: Parcel) -> None:
+        """It wants a place in a document."""
         self._obey(self._offers.ready(parcel, self._now()))
 
     def take_back(self, uid: str) -> bool:
@@ -119,7 +100,7 @@ class Deliveries:
             match wish:
                 case Shown(parcel):
                     self._come.discard(parcel.key)
-                    self._results.shown(parcel.uid, parcel.attempt)
+                    self._known.shown(parcel.uid, parcel.attempt)
                 case SendOffer(name, parcel, number):
                     if (client := self._client(name)) is not None:
                         client.say(
@@ -164,11 +145,11 @@ class Deliveries:
 
     async def _send_grant(self, grant: SendGrant, client: LivePage) -> None:
         parcel = grant.parcel
-        view = self._results.result(parcel.uid, parcel.attempt)
-        if view is None:
+        content = self._known.get(parcel.uid, parcel.attempt)
+        if content is None:
             self.drop(parcel.uid)
             return
-        cells = await self._loop.run_in_executor(None, self._build, view)
+        cells = await self._loop.run_in_executor(None, content.cells, grant.anchored)
         if not client.live or not self._offers.held(parcel.uid):
             return
         known = grant.anchored
@@ -177,8 +158,8 @@ class Deliveries:
                 uid=parcel.uid,
                 attempt=parcel.attempt,
                 cell=parcel.cell,
-                cohort=view.cohort,
-                last=self._results.is_last(view, self._come.__contains__),
+                cohort=content.cohort,
+                last=content.is_last(self._come.__contains__),
                 into=parcel.into if known else "",
                 filled=parcel.filled and known,
                 cells=cells,
@@ -189,10 +170,3 @@ class Deliveries:
 
     def _sent(self, client: LivePage, key: Key) -> None:
         self._obey(self._offers.sent(client.id, key, self._now()))
-
-    def _build(self, view: TaskView) -> tuple[wire.NewCell, ...]:
-        """On another thread: read what came of it and lay it out."""
-        from .cells import result_cells  # what cleans is slow to import
-
-        outputs = outputs_or_why(self._results.outputs, view)
-        return result_cells(view, outputs, artifacts_of(view))

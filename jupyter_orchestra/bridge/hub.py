@@ -13,25 +13,25 @@ import msgspec
 
 from .. import __version__
 from ..client.client import Client
-from ..client.handle import TaskHandle
 from ..core import events as e
 from ..core import wire
-from ..core.model import Stage
-from ..core.offers import Key
+from ..core.composed import Composed
+from ..core.talk import TurnView
 from ..core.views import TaskView, explain
 from ..errors import OrchestraError
 from .comms import Comms, Line
+from .contents import Contents
 from .deliveries import Deliveries
 from .details import Live, Outputs, Watch, clean_live, read_ended
 from .fetch import fetch
-from .orders import answer_of, event_of
+from .orders import Order, answer_of, event_of
 from .pages import Down, LivePage, LivePages
-from .pictures import card_of
+from .pictures import card_of, turn_of
 from .pump import Pump
 
 log = logging.getLogger("jupyter_orchestra")
 LOOK = 1.0  # seconds between two looks at who is there
-Compose = Callable[[str, str], TaskHandle]  # (text, session of the page)
+Compose = Callable[[str, str], Composed]  # (text, session of the page)
 
 
 class Hub:
@@ -46,7 +46,7 @@ class Hub:
     live
         The outputs of a running attempt that are kept, and the index of the first of them.
     compose
-        Dispatches what the person wrote into the composer; may block, so it is called on another thread.
+        Sends what the person wrote into the composer on its way; may block, so it is called on another thread.
     private
         Whether the journal goes when the kernel ends.
     """
@@ -58,7 +58,11 @@ class Hub:
         self._loop = asyncio.get_running_loop()
         self._pages = LivePages(runtime.now, self._came, self._left, self._say_mismatch)
         self._pump = Pump(self.view, runtime.now, lambda: runtime.board.blocked)
-        self._deliveries = Deliveries(self, self._pages.get, runtime.now)
+        self._contents = Contents(client)
+        self._deliveries = Deliveries(self._contents, self._pages.get, runtime.now)
+        self._composing: set[str] = set()  # pages in which the person types a message
+        self._master = ""
+        self._turn: wire.Turn | None = None
         self._work: set[asyncio.Task[None]] = set()
         self._looking: asyncio.TimerHandle | None = None
         comms.listen(self)
@@ -91,11 +95,33 @@ class Hub:
 
     def offer(self, view: TaskView, into: str = "", filled: bool = False) -> None:
         """A result wants a place in a document: in the cell `into`, which may show it already, or in a new one."""
-        self._deliveries.offer(view, into, filled)
+        self._deliveries.offer(self._contents.parcel(view, into, filled))
 
     def take_back(self, uid: str) -> bool:
         """A result is shown elsewhere; False when a page has it already."""
         return self._deliveries.take_back(uid)
+
+    def set_master(self, line: str) -> None:
+        """Who answers, in one line."""
+        self._master = line
+        self._pump.master(line)
+
+    def show_turn(self, turn: TurnView, text: str, note: str) -> None:
+        """A turn changed; `text` is its reply so far, `note` what it waits for. At most some ten times a second."""
+        if self._turn is None or turn.number >= self._turn.number:
+            self._turn = turn_of(turn, text, note)
+            self._pump.turn(self._turn)
+
+    def offer_reply(self, turn: TurnView) -> None:
+        """The reply of a turn that is over wants a place: its cell's output, or a cell of its own."""
+        self._deliveries.offer(self._contents.reply(turn))
+
+    def take_back_reply(self, uid: str) -> bool:
+        """It is shown elsewhere, or the turn goes on; False when a page has it already."""
+        if not self._deliveries.take_back(uid):
+            return False
+        self._contents.forget(uid)
+        return True
 
     def path(self, session: str) -> str:
         """The notebook's present path by its page of that session, empty when there is none. Any thread."""
@@ -118,7 +144,7 @@ class Hub:
         self._pages.close()
         self._pump.close()
 
-    # for panels and deliveries
+    # for panels
 
     def view(self, uid: str) -> TaskView | None:
         """The newest announced view of a task."""
@@ -136,27 +162,6 @@ class Hub:
     def clean(self, outputs: Outputs, done: Callable[[Outputs], None]) -> None:
         """Make live outputs harmless, off the loop."""
         self._do(self._read(partial(clean_live, outputs), done), "jo-clean")
-
-    def result(self, uid: str, attempt: int) -> TaskView | None:
-        """The view of that attempt."""
-        view = self.view(uid)
-        return view if view is not None and view.attempt == attempt and view.stage is not None else None
-
-    def outputs(self, view: TaskView) -> Outputs:
-        """The outputs of an ended task. Any thread."""
-        return self._client.outputs(view)
-
-    def is_last(self, view: TaskView, has_come: Callable[[Key], bool]) -> bool:
-        """Whether no other task of its cohort is unfinished or undelivered."""
-        others = (task for task in self._runtime.machine.cohort(view.cohort) if task.uid != view.uid)
-        over = (
-            task.ended and (task.stage is not Stage.QUEUED or has_come((task.uid, task.attempt))) for task in others
-        )
-        return not view.cohort or all(over)
-
-    def shown(self, uid: str, attempt: int) -> None:
-        """A result stands in a document."""
-        self._runtime.post(e.ResultShown(self._runtime.now(), uid, attempt))
 
     # what pages do
 
@@ -215,10 +220,12 @@ class Hub:
             case wire.PageChanged(path=path, visible=visible):
                 self._pages.changed(page, path, visible)
                 self._deliveries.changed(page)
-            case wire.Act() | wire.Steer():
+            case wire.Act() | wire.Steer() | wire.TurnAct():
                 self._order(page, message)
             case wire.Compose():
-                self._do(self._dispatch(page, message), "jo-compose")
+                self._do(self._send(page, message), "jo-compose")
+            case wire.Composing(on=on):
+                self._composes(page, on)
             case wire.Watch(task=task, on=on):
                 self._watch(page, task, on)
             case wire.Fetch():
@@ -241,6 +248,14 @@ class Hub:
     def _left(self, page: LivePage) -> None:
         self._pump.remove(page)
         self._deliveries.left(page)
+        self._composes(page, False)
+
+    def _composes(self, page: LivePage, on: bool) -> None:
+        """The person types a message there, or no longer does."""
+        if on == (page.id in self._composing) or (on and not page.live):
+            return
+        self._composing ^= {page.id}
+        self._runtime.post(e.ComposingChanged(self._runtime.now(), page.id, on))
 
     def _snapshot(self) -> wire.Snapshot:
         board = self._client.board
@@ -252,6 +267,8 @@ class Hub:
             private=self._private,
             blocked=board.blocked,
             workers=tuple(self._runtime.workers),
+            master=self._master,
+            turn=self._turn,
             cards=tuple(map(card_of, board.all())),
         )
 
@@ -268,7 +285,7 @@ class Hub:
 
     # what a person wants
 
-    def _order(self, page: LivePage, order: wire.Act | wire.Steer) -> None:
+    def _order(self, page: LivePage, order: Order) -> None:
         try:
             event = event_of(order, self._runtime.now(), self._runtime.new_request())
         except OrchestraError as error:
@@ -286,19 +303,18 @@ class Hub:
 
         self._runtime.ask(event).add_done_callback(answer)
 
-    async def _dispatch(self, page: LivePage, order: wire.Compose) -> None:
+    async def _send(self, page: LivePage, order: wire.Compose) -> None:
         act = partial(self._compose, order.text, page.session)
         try:
-            handle = await self._loop.run_in_executor(None, act)
+            uids, names, message = await self._loop.run_in_executor(None, act)
         except OrchestraError as error:
             self._refuse_request(page, order.request, " ".join(str(error).split()))
             return
         except Exception as error:
-            log.exception("the composer's text could not be dispatched")
+            log.exception("the composer's text could not be sent")
             self._refuse_request(page, order.request, f"a bug in jupyter_orchestra ({error!r}): see the kernel's log")
             return
-        view = self.view(handle.uid)
-        page.say(wire.Answer(request=order.request, ok=True, uids=(handle.uid,), names=(view.name,) if view else ()))
+        page.say(wire.Answer(request=order.request, ok=True, message=message, uids=uids, names=names))
 
     def _watch(self, page: LivePage, task: str, on: bool) -> None:
         feed = self._pump.feed(page)

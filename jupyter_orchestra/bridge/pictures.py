@@ -1,4 +1,4 @@
-"""How a task looks on the wire; it sends nothing."""
+"""How a task, and a turn of the master, looks on the wire; it sends nothing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from typing import Any
 
 from ..core import wire
 from ..core.model import Usage
+from ..core.plain import plain, visible
+from ..core.talk import TurnView
 from ..core.views import TaskView
 
 DETAIL_LIMIT = 16 << 20  # characters of outputs that a panel gets at once: those before are left out
+LAST_WORDS = 300  # characters of a reply that the sidebar shows
 
 
 def card_of(view: TaskView) -> wire.Card:
@@ -20,6 +23,7 @@ def card_of(view: TaskView) -> wire.Card:
         worker=view.worker,
         role=view.role,
         tier=view.tier,
+        model=view.model,
         state=view.state,
         origin=view.origin,
         deliver=view.deliver,
@@ -39,12 +43,38 @@ def card_of(view: TaskView) -> wire.Card:
         line=view.line,
         reason=view.reason,
         needs_you=view.needs_you,
+        question=question_of(view),
         stopping=view.stopping,
         stage=view.stage,
         pausable=view.pausable,
         steerable=view.steerable,
         tokens=(usage.tokens_in + usage.tokens_out) or None,
-        cost=None,
+        cost=usage.cost,
+    )
+
+
+def question_of(view: TaskView) -> wire.Question | None:
+    """What the person is to answer first, with nothing in it that can't be seen."""
+    if (ask := view.ask) is None:
+        return None
+    return wire.Question(
+        action=visible(ask.action),
+        detail=visible(ask.detail),
+        digest=ask.digest,
+        proposal=ask.proposal,
+        more=view.asks - 1,
+    )
+
+
+def turn_of(turn: TurnView, text: str, note: str) -> wire.Turn:
+    """A turn as the sidebar shows it; `text` is its reply so far."""
+    return wire.Turn(
+        number=turn.number,
+        state=turn.state,
+        wake=turn.wake,
+        text=plain(text[-2 * LAST_WORDS :]).strip()[-LAST_WORDS:],
+        note=note or turn.reason,
+        cell=turn.anchor.cell if turn.anchor is not None else "",
     )
 
 

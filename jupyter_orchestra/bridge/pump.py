@@ -53,6 +53,8 @@ class Feed:
         self.blocked = blocked
         self.dirty: dict[str, None] = {}
         self.gone: dict[str, None] = {}
+        self.master: str | None = None  # who answers, when it has yet to hear of it
+        self.turn: wire.Turn | None = None  # the newest one, when it has yet to hear of it
         self.panels: dict[str, Panel] = {}
         self.panels_first = False  # whose turn it is: cards that change all the time must not silence the panels
 
@@ -90,6 +92,7 @@ class Pump:
         if (feed := self.feed(page)) is not None:
             feed.dirty.clear()
             feed.gone.clear()
+            feed.master = feed.turn = None
             feed.blocked = snapshot.blocked
             page.say(msgspec.structs.replace(snapshot, seq=feed.seq))
 
@@ -118,6 +121,18 @@ class Pump:
             feed.dirty.pop(uid, None)
             feed.gone[uid] = None
             feed.panels.pop(uid, None)
+        self.run()
+
+    def master(self, line: str) -> None:
+        """Another one answers."""
+        for feed in self._feeds:
+            feed.master = line
+        self.run()
+
+    def turn(self, turn: wire.Turn) -> None:
+        """The master's newest turn changed."""
+        for feed in self._feeds:
+            feed.turn = turn
         self.run()
 
     def run(self) -> None:
@@ -172,7 +187,8 @@ class Pump:
 
     def _changes(self, feed: Feed) -> wire.Changes | None:
         blocked = self._blocked()
-        if not feed.dirty and not feed.gone and blocked == feed.blocked:
+        told = (feed.master, feed.turn)
+        if not feed.dirty and not feed.gone and blocked == feed.blocked and told == (None, None):
             return None
         uids = list(feed.dirty)[:CARDS]
         for uid in uids:
@@ -180,7 +196,11 @@ class Pump:
         views = (view for uid in uids if (view := self._view(uid)) is not None)
         gone = tuple(feed.gone)
         feed.gone.clear()
+        feed.master = feed.turn = None
         feed.blocked = blocked
         feed.seq += 1
         cards = tuple(map(card_of, views))
-        return wire.Changes(seq=feed.seq, now=self._now(), blocked=blocked, cards=cards, gone=gone)
+        master, turn = told
+        return wire.Changes(
+            seq=feed.seq, now=self._now(), blocked=blocked, cards=cards, gone=gone, master=master, turn=turn
+        )

@@ -39,7 +39,7 @@ class Page:
     document
         What it shows; its own when absent.
     takes
-        Whether it answers offers.
+        Whether it answers offers and inserts what it is granted.
     acks
         Whether what it inserted is saved.
     """
@@ -203,7 +203,7 @@ class Page:
                 self.say(wire.Pong())
             case wire.Offer() if self.takes:
                 self._claim(message)
-            case wire.Grant():
+            case wire.Grant() if self.takes:
                 self._insert(message)
 
     def _claim(self, offer: wire.Offer) -> None:
@@ -224,6 +224,13 @@ class Page:
             self.document.inserted.append(key)
         if self.acks:
             self.say(wire.Ack(uid=grant.uid, attempt=grant.attempt))
+
+
+def attach(kernel: LiveKernel, *args: Any, **more: Any) -> Page:
+    """A page that has got everything there is."""
+    page = Page(kernel, *args, **more)
+    page.wait_for(wire.Snapshot)
+    return page
 
 
 def _text(output: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from hostile import CONTROLS, DESYNC, HTML
 
 from jupyter_orchestra.bridge import cells
 from jupyter_orchestra.bridge.cells import CELL_LIMIT, IMAGE_LIMIT, result_cells
-from jupyter_orchestra.bridge.clean import clean_markdown
+from jupyter_orchestra.clean.untrusted import clean_markdown
 from jupyter_orchestra.core.lines import SHOWN
 from jupyter_orchestra.core.model import Anchor, Delivery, Failure, Origin, Result, Stage, State
 from jupyter_orchestra.core.naming import cell_id

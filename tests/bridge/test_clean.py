@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jupyter_orchestra.bridge import clean
-from jupyter_orchestra.bridge.clean import LIMIT, clean_html, clean_markdown, plain
+from jupyter_orchestra.clean import untrusted as clean
+from jupyter_orchestra.clean.untrusted import LIMIT, clean_html, clean_markdown
+from jupyter_orchestra.core.plain import plain
 
 CASES = dict(hostile.cases())
 PACKAGES = Path(__file__).parents[2] / "labextension" / "node_modules"
@@ -96,7 +97,7 @@ def hidden(text: str) -> list[str]:
 
 def formula_strays(words: str) -> list[str]:
     """Formulas that MathJax would find in words, and that were not let through."""
-    from jupyter_orchestra.bridge.formulas import safe_formula
+    from jupyter_orchestra.clean.formulas import safe_formula
 
     found = []
     for match in MATHJAX.finditer(words):

@@ -11,13 +11,11 @@ from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING
 
+from ..core.plain import plain
 from .escapes import address, inert, longest_run, short_runs
-from .plain import plain
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
-
-__all__ = ["LIMIT", "NESTING", "clean_html", "clean_markdown", "plain"]
 
 LIMIT = 256 << 10  # bytes of a cleaned text; what is longer is cut and shown as it is
 NESTING = 100  # containers, brackets or tags within each other

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
+from ..core.plain import plain
+
 LIKE_BACKSLASH = "\u29f5"  # stands for a backslash where a true one would begin a formula
 LIKE_DOLLAR, LIKE_AT, LIKE_BACKTICK = "\uff04", "\uff20", "\u02cb"
 RUN = 20  # backticks in a row that are kept
@@ -82,6 +84,15 @@ def words(text: str, *, starts_line: bool, in_title: bool, in_link: bool) -> str
         done = _NUMBER_AT_START.sub(r"\1\\\2", done, count=1) if _NUMBER_AT_START.match(done) else done
         done = "\\" + done if _AT_START.match(done) else done
     return done
+
+
+def line(text: str, in_title: bool = False) -> str:
+    """An untrusted text as words on one line, with the addresses in it as links."""
+    written = ""
+    for is_address, part in pieces(squeezed(plain(text)).strip(), bare=True):
+        said = words(part, starts_line=not written, in_title=in_title, in_link=False)
+        written += f"<{part}>" if is_address else said
+    return written
 
 
 def code_span(content: str) -> str:

@@ -1,0 +1,1 @@
+"""Cleaning of what a model or any other untrusted party wrote, so that it can be shown."""
