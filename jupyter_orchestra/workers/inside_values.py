@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import cloudpickle  # type: ignore[import-untyped]
 
+from ..unpickle import NotPlainError, loads_untrusted
 from ..values import NotCopied
 from .words import one_line
 
@@ -116,7 +117,13 @@ class Results(Mapping[str, Any]):
             raise MissingResult(f"no task {name!r} comes before this one (before it: {known})")
         if "error" in found:
             raise MissingResult(f"task {name!r} has no value: {found['error']}")
-        value = self._loaded[name] = load(found)
+        try:
+            value = self._loaded[name] = load(found)
+        except NotPlainError as error:
+            raise MissingResult(
+                f"the value of {name!r} holds {error}, which is not loaded from what a model wrote: "
+                "dispatch its code yourself, or have it return plain data"
+            ) from None
         return value
 
     def __iter__(self) -> Iterator[str]:
@@ -131,6 +138,8 @@ class Results(Mapping[str, Any]):
 
 def load(found: Mapping[str, str]) -> Any:
     """The value behind a reference: ``{"data": base64}``, ``{"file": path}``, or neither for None."""
+    if found.get("by") == "model":
+        return loads_untrusted(raw(found))
     if "file" in found:
         with open(found["file"], "rb") as file:
             return pickle.load(file)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..core.model import Blob, Failure, Kind, Process, Result, Usage
+from ..core.model import Blob, Failure, Kind, Origin, Process, Result, Usage
 from ..core.ports import Blocked, Failed, Finished, Job, Outcome
 from ..errors import NO_ROOM
 from ..processes.ladder import end_gently
@@ -23,6 +23,7 @@ from .kernel_order import difference, make_order
 from .kernel_spool import Found, Tail
 from .leaving import clean
 from .outputs import Collector
+from .passing import passed_on_safely
 from .pool import KernelPool
 from .pool_kernel import PooledKernel, StartError
 from .starting import not_started
@@ -38,7 +39,8 @@ class KernelWorker:
     Parameters
     ----------
     pool
-        Where kernels come from; closed with this worker.
+        Where kernels for the person's tasks come from; closed with this worker. What a model wrote runs in kernels
+        of a pool beside it, which have no keys and are never given to the person's tasks.
     slots
         Tasks that may run at once.
     runtime
@@ -50,6 +52,7 @@ class KernelWorker:
     def __init__(self, pool: KernelPool, slots: int = 4, *, runtime: str = "", limit: int = LIMIT) -> None:
         self.kind = Kind("kernel", slots)
         self._pool = pool
+        self._models_pool = pool.beside(passed_on_safely)
         self._environment = {"ORCHESTRA_RUNTIME": runtime} if runtime else {}
         self._limit = limit
         self._attempts: dict[tuple[str, int], _Attempt] = {}
@@ -63,7 +66,8 @@ class KernelWorker:
     async def run(self, job: Job) -> Outcome:
         """Run the code. Cancelled: interrupts it and ends its kernel with everything that it started."""
         key = job.spec.uid, job.attempt
-        attempt = self._attempts[key] = _Attempt(job, self._pool, self._limit)
+        pool = self._pool if job.spec.origin is Origin.PERSON else self._models_pool
+        attempt = self._attempts[key] = _Attempt(job, pool, self._limit)
         try:
             return clean(await attempt.run(self._environment))
         finally:
@@ -85,7 +89,7 @@ class KernelWorker:
 
     async def close(self) -> None:
         """End the kernels."""
-        await self._pool.close()
+        await asyncio.gather(self._pool.close(), self._models_pool.close())
 
 
 class _Attempt:
@@ -144,7 +148,7 @@ class _Attempt:
         try:
             await self._free.wait()
             self._kernel = kernel
-            order["environment"] |= difference(kernel.environment)
+            order["environment"] |= difference(kernel.environment, self._pool.environment())
             reply = kernel.line.send("execute_request", {"code": self._job.spec.brief}, {"orchestra": order})
             self._job.reporter.started(self._process(kernel))
             waiting: set[asyncio.Future[Any]] = {reply, kernel.death}

@@ -7,14 +7,14 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..core.model import Blob, Input
+from ..core.model import Blob, Input, Origin
 from ..core.ports import Job
 from ..processes.threads import in_thread
-from .passing import passed_on
 
 INLINE: Final = 64 << 10  # bytes of a pickle from which it goes through a file
 
-Link = dict[str, str]  # {"data": base64}, {"file": path}, {"error": text}, or empty for None
+# {"data": base64}, {"file": path}, {"error": text}, or empty for None; "by": "model" when a model had a hand in it.
+Link = dict[str, str]
 
 
 async def make_order(job: Job, environment: Mapping[str, str], limit: int) -> dict[str, Any]:
@@ -44,9 +44,8 @@ async def make_order(job: Job, environment: Mapping[str, str], limit: int) -> di
     }
 
 
-def difference(launched: Mapping[str, str]) -> dict[str, str | None]:
-    """How this process's environment has changed since a kernel was launched with a copy of it; None: unset."""
-    now = passed_on()
+def difference(launched: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str | None]:
+    """How what a kernel would be launched with has changed since it was; None: unset."""
     if now == launched:
         return {}
     changed: dict[str, str | None] = {name: value for name, value in now.items() if launched.get(name) != value}
@@ -69,9 +68,11 @@ def _input(job: Job, found: Input, name: str) -> Link:
     if found.value is None:
         return {}
     try:
-        return _link(job, found.value, name)
+        link = _link(job, found.value, name)
     except KeyError:
         return {"error": "its value is gone"}
+    # What a model wrote may load what a model wrote: no kernel that runs it is the person's.
+    return link if found.trusted or job.spec.origin is not Origin.PERSON else link | {"by": "model"}
 
 
 def _link(job: Job, blob: Blob, name: str) -> Link:

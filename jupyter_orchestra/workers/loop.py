@@ -186,7 +186,8 @@ def _references(inputs: Mapping[str, Input], store: Store) -> dict[str, dict[str
 def _reference(found: Input, store: Store) -> dict[str, str]:
     if found.error or found.value is None:
         return {"error": found.error} if found.error else {}
-    return _bytes(found.value, store)
+    link = _bytes(found.value, store)
+    return link if found.trusted else link | {"by": "model"}
 
 
 def _bytes(blob: Blob, store: Store) -> dict[str, str]:

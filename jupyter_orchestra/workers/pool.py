@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import time
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -32,9 +33,19 @@ class KernelPool:
         Spare kernels that are kept ready once the first one was needed.
     linger
         Seconds after which an idle kernel above `warm` is ended.
+    environment
+        Gives the environment that a kernel would be started with now.
     """
 
-    def __init__(self, launcher: Launcher, *, warm: int = 1, linger: float = 60.0) -> None:
+    def __init__(
+        self,
+        launcher: Launcher,
+        *,
+        warm: int = 1,
+        linger: float = 60.0,
+        environment: Callable[[], dict[str, str]] = passed_on,
+    ) -> None:
+        self.environment = environment
         self._launcher = launcher
         self._warm = warm
         self._linger = linger
@@ -47,6 +58,10 @@ class KernelPool:
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._reaper: asyncio.TimerHandle | None = None
         self._closed = False
+
+    def beside(self, environment: Callable[[], dict[str, str]]) -> KernelPool:
+        """A pool like this one, whose kernels have another environment. The two never exchange a kernel."""
+        return KernelPool(self._launcher, warm=self._warm, linger=self._linger, environment=environment)
 
     async def take(self) -> PooledKernel:
         """A kernel that is ready; the caller gives it back or retires it.
@@ -149,7 +164,7 @@ class KernelPool:
         folder = self._folder / str(next(self._numbers))
         folder.mkdir(mode=0o700)
         connection = write_connection(folder)
-        environment = passed_on()
+        environment = self.environment()
         running = await self._launcher.start(launch_of(folder, environment))
         kernel = PooledKernel(running, Line(self._context, connection), folder, environment)
         self._kernels.add(kernel)

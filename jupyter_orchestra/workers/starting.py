@@ -8,7 +8,7 @@ import time
 
 import msgspec
 
-from ..core.model import Failure, Kind, Usage
+from ..core.model import Failure, Kind, Origin, Usage
 from ..core.ports import Blocked, Failed, Finished, Job, Launch, Launcher, Outcome, Running
 from ..errors import NO_ROOM
 from ..processes.ladder import end_gently
@@ -17,7 +17,7 @@ from ..processes.threads import in_thread
 from .follower import follow
 from .leaving import clean
 from .outputs import Collector
-from .passing import passed_on
+from .passing import passed_on, passed_on_safely
 
 
 class Attempt:
@@ -111,9 +111,10 @@ def not_started(error: OSError) -> Blocked | Failed:
 
 
 def environment(job: Job, runtime: str) -> dict[str, str]:
-    """The person's own environment but for what names the notebook, and what tells a program which task is its."""
+    """What a task's code may have of this process's environment, and what tells a program which task is its."""
+    given = passed_on() if job.spec.origin is Origin.PERSON else passed_on_safely()
     mine = {"ORCHESTRA_TASK": job.name, "ORCHESTRA_TASK_UID": job.spec.uid}
-    return {**passed_on(), **mine, **({"ORCHESTRA_RUNTIME": runtime} if runtime else {})}
+    return {**given, **mine, **({"ORCHESTRA_RUNTIME": runtime} if runtime else {})}
 
 
 def _timed(outcome: Outcome, seconds: float) -> Outcome:

@@ -259,6 +259,18 @@ def test_results_of_earlier_tasks_leave_the_notebooks_own_alone(kernel: Kernel) 
     assert "no luck" in failed.failure.message
 
 
+def test_what_a_model_wrote_brings_no_code_into_the_notebook(kernel: Kernel) -> None:
+    plain, function = pickle.dumps({"a": [1]}), pickle.dumps(print)
+    inputs = {
+        "data": Input(State.DONE, Blob(len(plain), plain), trusted=False),
+        "code": Input(State.DONE, Blob(len(function), function), trusted=False),
+    }
+    assert value(kernel.run("results['data']", inputs=inputs)) == {"a": [1]}
+    failed = kernel.run("results['code']", inputs=inputs)
+    assert isinstance(failed, Failed)
+    assert "holds builtins.print, which is not loaded from what a model wrote" in failed.failure.message
+
+
 @pytest.mark.parametrize(
     ("code", "kind", "line"),
     [
