@@ -9,9 +9,9 @@ from typing import Any
 
 from .client.client import Client
 from .client.handle import TaskHandle
-from .client.request import make_request, patience
+from .client.request import LATER, make_request, patience
 from .core import events as e
-from .errors import NotAvailableError, OrchestraError, UsageError
+from .errors import OrchestraError, UsageError
 
 NESTED = "a task can't dispatch in this version: dispatch from the notebook, with --after"
 _client: Client | None = None
@@ -49,6 +49,10 @@ def dispatch(
     retry: int = 0,
     replace: bool = False,
     isolate: str | None = None,
+    tier: str | None = None,
+    model: str | None = None,
+    role: str | None = None,
+    inherit: bool = False,
     **later: Any,
 ) -> TaskHandle:
     """Start a task in the background and return its handle at once.
@@ -57,11 +61,11 @@ def dispatch(
     ----------
     code_or_text
         What to do: Python for ``kernel`` and ``loop``, a script for ``shell``, the path of a notebook and its
-        parameters for ``notebook``.
+        parameters for ``notebook``, plain words for ``agent``.
     name
         1 to 40 of ``A-Z a-z 0-9 _ -``; made from the first words when absent.
     worker
-        ``kernel`` (Python in a spawned kernel, the default), ``shell``, ``notebook`` or ``loop``.
+        ``kernel`` (Python in a spawned kernel, the default), ``shell``, ``notebook``, ``loop`` or ``agent``.
     after
         Names or handles of the tasks that must end first.
     when
@@ -77,13 +81,20 @@ def dispatch(
     priority
         Higher starts earlier; rises by one each 30 s of waiting. Default 0.
     deliver
-        ``now``, ``idle``, ``turn`` (default) or ``silent``.
+        When the master hears of the result: ``now``, ``idle`` (default), ``turn`` or ``silent``. Nothing is sent to a
+        model before you have said something to the master.
     retry
         How often a failed attempt is tried again. Default 0.
     replace
         Cancel a live task of that name and start anew.
     isolate
         ``none`` (default).
+    tier, model
+        Of an agent: ``fast``, ``standard`` (default) or ``strong``; or a model by its name.
+    role
+        Of an agent: ``explorer``, ``default`` or ``worker`` (default).
+    inherit
+        Let an agent see the master's conversation too.
 
     Raises
     ------
@@ -95,12 +106,13 @@ def dispatch(
         When it can't be done now, with the reason.
     """
     client = current()
-    if unknown := set(later) - {"tier", "model", "role", "needs", "budget", "on", "allow", "review"}:
+    if unknown := set(later) - set(LATER):
         raise UsageError(f"dispatch has no option {sorted(unknown)[0]!r}: help(jo.dispatch) lists them")
     request = make_request(
         code_or_text, name, worker=worker, workers=client.runtime.workers, after=after, when=when, share=share,
         no_share=no_share, share_now=share_now, returns=returns, timeout=timeout, priority=priority, isolate=isolate,
-        deliver=deliver, retry=retry, replace=replace, later=later, local=_locals_of(sys._getframe(1)),
+        deliver=deliver, retry=retry, replace=replace, tier=tier, model=model, role=role, inherit=inherit,
+        later=later, local=_locals_of(sys._getframe(1)),
     )  # fmt: skip
     return client.dispatch(request)
 
@@ -110,9 +122,22 @@ def _locals_of(frame: FrameType) -> dict[str, Any]:
     return dict(frame.f_locals) if frame.f_locals is not frame.f_globals else {}
 
 
-def chat(text: str) -> None:
-    """Talk to the master: not in this version. Raises NotAvailableError."""
-    raise NotAvailableError("the master is not available yet in this version: dispatch by hand with jo.dispatch")
+def chat(text: str, *, tier: str | None = None, model: str | None = None) -> None:
+    """Say something to the master; its reply streams into the running cell, and the call returns at once.
+
+    Parameters
+    ----------
+    text
+        The message.
+    tier, model
+        ``fast``, ``standard`` or ``strong`` (default); or a model by its name.
+
+    Raises
+    ------
+    UsageError
+        When there is nothing to say, or the tier is unknown.
+    """
+    current().say(text, tier or "", model or "")
 
 
 def task(name: str) -> TaskHandle:

@@ -21,8 +21,10 @@ from IPython.core.interactiveshell import InteractiveShell
 from . import api, host
 from .client.client import Client
 from .config import Orchestra
+from .conversing import Conversing
 from .core import events as e
 from .core.machine import MachineState
+from .core.model import TIERS
 from .errors import OrchestraError, UsageError
 from .notebook import guards
 from .notebook.commands import Commands
@@ -33,7 +35,7 @@ from .notebook.nesting import Nesting
 from .notebook.publisher import Publisher
 from .notebook.sink import NotebookSink
 from .notebook.snapshots import NotebookSnapshots
-from .runtime import Runtime, declare
+from .runtime import Runtime
 from .thread import RuntimeThread, replay
 
 if TYPE_CHECKING:
@@ -74,12 +76,16 @@ class App:
         self.client.taken = self.sink.taken
         self.client.bring_back = self._bring_back
         self.client.live_outputs = self.sink.outputs_so_far
+        self.client.saying = self.sink.replies.first
+        self.client.copy_waiting = self._copy_waiting
+        self.conversing = Conversing(self.config, self.client, self.context, self.sink.replies, self._tell_master)
         self.magics = OrchestraMagics(shell, self.client, self.context, self.sink, self._commands())
         self._loop = host.kernel_loop(shell)
         self._comes_back = self._has_journal()
         self._process = os.getpid()
         self._hub: Hub | None = None
         self._opening = False
+        self._who = ""  # answers, in one line
         self._was_attached = self._closed = False
         self.thread = RuntimeThread(self._make)
         host.register_exit(self.close)
@@ -125,9 +131,10 @@ class App:
             journal.rebuild(machine.tasks.values())
         runtime = Runtime(
             journal, self._workers(journal), journal.runs, machine=machine, epoch=journal.epoch,
-            max_unfinished=self.config.max_unfinished,
+            max_unfinished=self.config.max_unfinished, tiers=self.conversing.tiers(),
         )  # fmt: skip
         runtime.sink = self.sink
+        runtime.master = self.conversing.master(self.shell.user_ns)
         self._made = runtime
         if journal.blocked:
             self._on_blocked(journal.blocked)
@@ -143,6 +150,7 @@ class App:
 
     def _workers(self, journal: Journal) -> Iterator[Worker]:
         from .processes.launcher import LocalLauncher
+        from .workers.agent import AgentWorker
         from .workers.kernel import KernelWorker
         from .workers.loop import LoopWorker
         from .workers.notebook import NotebookWorker
@@ -156,6 +164,13 @@ class App:
         yield KernelWorker(pool, config.kernel_slots, runtime=mark, limit=limit)
         yield ShellWorker(launcher, config.shell_slots, runtime=mark, limit=limit)
         yield NotebookWorker(launcher, config.notebook_slots, runtime=mark)
+        yield AgentWorker(
+            self.conversing.access(),
+            launcher,
+            config.agent_slots,
+            runtime=mark,
+            read_cell=self.conversing.read_cell,
+        )
         yield LoopWorker(lambda: self.shell, lambda: self._loop, self.client.live, config.loop_slots)
         yield from plugins(launcher)
 
@@ -165,7 +180,15 @@ class App:
             self.publisher.pulse()
 
     def _commands(self) -> Commands:
-        return Commands(self.client, doctor=_doctor, config=self.config.lines, clean=self._clean, about=self._about)
+        return Commands(
+            self.client, doctor=self._doctor, config=self.config.lines, clean=self._clean, about=self._about,
+            model=lambda words: self.conversing.model(words, self.runtime()), agents=Conversing.agents,
+        )  # fmt: skip
+
+    def _doctor(self) -> str:
+        from . import doctor
+
+        return doctor.render(doctor.run_checks(models=self.conversing.settings()))
 
     # settings
 
@@ -181,9 +204,12 @@ class App:
         self.config.observe(self._on_slots, slots)
 
     def _on_slots(self, change: Any) -> None:
-        runtime = self.runtime()
-        worker = runtime.workers[change["name"].removesuffix("_slots")]
-        declare(runtime, msgspec.structs.replace(worker.kind, slots=change["new"]))
+        runtime, name = self.runtime(), change["name"].removesuffix("_slots")
+        if name in TIERS:
+            runtime.post(e.TiersDeclared(runtime.now(), self.conversing.tiers()))
+            return
+        worker = runtime.workers[name]
+        runtime.post(e.KindDeclared(runtime.now(), msgspec.structs.replace(worker.kind, slots=change["new"])))
 
     def _notebook(self) -> str:
         """The notebook's path: a setting, the server's word, or what VS Code leaves in the namespace."""
@@ -244,13 +270,20 @@ class App:
             self.client,
             Comms(kernel, runtime.on_loop),
             self.sink.kept,
-            Composer(self.client, self.context).dispatch,
+            Composer(self.client, self.context).take,
             private=self.journal.private,
         )
         self.context.present = self._hub.path
+        self._hub.set_master(self._who)
         self.sink.attach(self._hub)
         if self._is_live():
             self._hub.announce()
+
+    def _tell_master(self, line: str) -> None:
+        """On the runtime's loop: who answers, in one line."""
+        self._who = line
+        if self._hub is not None:
+            self._hub.set_master(line)
 
     def _close_bridge(self) -> None:
         """On the runtime's loop: pages that live after all find out when they hear of the extension again."""
@@ -355,6 +388,7 @@ class App:
         if threading.current_thread() is not threading.main_thread():
             return
         self._nesting.begin(info, self.context.cohort())
+        self.conversing.recorder.begin(getattr(info, "raw_cell", "") or "", self.context.parent())
         if self._works():
             self._quietly(self.magics.bring_back)
 
@@ -362,6 +396,7 @@ class App:
         if threading.current_thread() is not threading.main_thread():
             return
         outermost = self._nesting.end(result, self.context.cohort())
+        self.conversing.recorder.end(result)
         if not self._works():
             return
         self._quietly(self.magics.bring_back)
@@ -371,6 +406,7 @@ class App:
 
     def _flush(self) -> None:
         self.sink.flush()
+        self.sink.replies.flush()
         self.sink.settle()
 
     def _works(self) -> bool:
@@ -401,6 +437,11 @@ class App:
             runtime.post(e.SnapshotFailed(runtime.now(), uid, str(error)))
         else:
             runtime.post(e.SnapshotTaken(runtime.now(), uid, capture))
+
+    def _copy_waiting(self) -> None:
+        """A cell waits for tasks: those that wait for that very cell get their copies now."""
+        for uid in self.context.waiting():
+            self.take_snapshot(uid)
 
     def close(self) -> None:
         """End with the kernel: what runs is ended, what is known is written."""
@@ -452,9 +493,3 @@ def _read_state(data: bytes, states: list[MachineState]) -> bool:
 def _warm_up() -> None:
     """Import what the first dispatch needs, while the person reads on."""
     import_module("jupyter_orchestra.workers.pickling")
-
-
-def _doctor() -> str:
-    from . import doctor
-
-    return doctor.render(doctor.run_checks())

@@ -12,7 +12,8 @@ from traitlets.config import SingletonConfigurable
 
 from .errors import UsageError
 
-TABLES = ("resources", "databases", "servers", "tests", "tiers", "mcp")  # of later versions
+TABLES = ("resources", "databases", "servers", "tests", "mcp")  # of later versions
+PERSONAL = ("base_url", "api_key_env")  # where a person's key goes is no project's business
 
 
 def cores() -> int:
@@ -31,6 +32,26 @@ class Orchestra(SingletonConfigurable):
     output_limit = Int(2 << 30, min=1 << 20, help="Bytes of output kept of one task.").tag(config=True)
     journal_limit = Int(1 << 30, min=1 << 20, help="Bytes of journal after which old results go.").tag(config=True)
     max_unfinished = Int(10_000, min=1, help="Tasks that may be unfinished at once.").tag(config=True)
+    agent_slots = Int(16, min=1, help="Agents that run at once, whatever their tier.").tag(config=True)
+    fast_slots = Int(8, min=1, help="Agents of the tier fast that run at once.").tag(config=True)
+    standard_slots = Int(4, min=1, help="Agents of the tier standard that run at once.").tag(config=True)
+    strong_slots = Int(2, min=1, help="Agents of the tier strong that run at once.").tag(config=True)
+    base_url = Unicode("", help="Where models answer, such as http://127.0.0.1:8000/v1; found when empty.").tag(
+        config=True
+    )
+    api_key_env = Unicode("", help="The environment variable that holds the key for base_url.").tag(config=True)
+    fast_model = Unicode("", help="Model of the tier fast; chosen from what the endpoint lists when empty.").tag(
+        config=True
+    )
+    standard_model = Unicode("", help="Model of the tier standard, which agents use by default.").tag(config=True)
+    strong_model = Unicode("", help="Model of the tier strong, which the master uses.").tag(config=True)
+    wire = Enum(["auto", "responses", "chat"], "auto", help="Protocol of the endpoint; auto finds out.").tag(
+        config=True
+    )
+    window = Int(128_000, min=4_000, help="Tokens that the models can take.").tag(config=True)
+    master = Enum(["auto", "rules"], "auto", help="Who answers: auto (a model if there is one) or rules.").tag(
+        config=True
+    )
     notebook = Unicode("", help="The notebook's path, where the kernel can't know it.").tag(config=True)
     front_end = Enum(
         ["auto", "live", "headless"],
@@ -56,7 +77,13 @@ class Orchestra(SingletonConfigurable):
         except (tomllib.TOMLDecodeError, KeyError) as error:
             raise UsageError(f"{found} can't be read: {error}") from None
         known = set(self.trait_names(config=True))
+        table.update(_flat(table.pop("tiers", {}), found))
         for key, value in table.items():
+            if key in PERSONAL:
+                raise UsageError(
+                    f"{found}: {key} is taken from your own settings only (c.Orchestra.{key} or %config), since no "
+                    "project says where your key goes: take it out"
+                )
             if key in TABLES:
                 raise UsageError(f"{found}: [tool.jupyter_orchestra.{key}] is not available yet in this version")
             if key not in known:
@@ -72,6 +99,13 @@ class Orchestra(SingletonConfigurable):
         """Each setting with its value and meaning."""
         traits = self.traits(config=True)
         return [f"{name} = {getattr(self, name)!r}    {traits[name].help}" for name in sorted(traits)]
+
+
+def _flat(tiers: Any, file: Path) -> dict[str, Any]:
+    """``[tool.jupyter_orchestra.tiers.fast]`` with ``model`` and ``slots`` as the settings that they are."""
+    if not isinstance(tiers, dict) or not all(isinstance(tier, dict) for tier in tiers.values()):
+        raise UsageError(f"{file}: [tool.jupyter_orchestra.tiers] holds one table for each tier")
+    return {f"{name}_{key}": value for name, tier in tiers.items() for key, value in tier.items()}
 
 
 def _candidates(folder: Path) -> list[Path]:

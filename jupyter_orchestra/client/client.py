@@ -14,14 +14,15 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from ..board import Board
 from ..core import events as e
-from ..core.model import Anchor, Blob, Capture, Origin, Place, Spec, State
+from ..core.model import TIERS, Anchor, Blob, Capture, Origin, Place, Spec, State
 from ..core.naming import unknown
+from ..core.plain import plain
 from ..core.views import TaskView, explain
 from ..errors import (
     GatherTimeout,
@@ -33,6 +34,8 @@ from ..errors import (
     ValueGoneError,
 )
 from ..runtime import Runtime
+from ..unpickle import NotPlainError, loads_untrusted
+from .commit import commit_of
 from .handle import TaskHandle
 from .request import Request, is_text
 
@@ -67,8 +70,20 @@ class Context(Protocol):
     def drop(self, capture: Capture) -> None:
         """A snapshot is not needed after all."""
 
+    def message_anchor(self, uid: str) -> Anchor:
+        """The cell that says something to the master, with the display id of the reply."""
+
     def pump(self, done: Callable[[], bool], timeout: float) -> bool:
         """Run the kernel's own loop for up to `timeout` s or until `done`; False where that can't be."""
+
+
+class Master(NamedTuple):
+    """On whose behalf the master dispatches: its turn, what its tasks have in common, and where their results go."""
+
+    turn: int
+    cohort: str
+    anchor: Anchor | None
+    context: str = ""  # what has been said, for agents that may know it
 
 
 class Client:
@@ -80,6 +95,9 @@ class Client:
         self.live: dict[tuple[str, int], object] = {}  # values of loop tasks, which never left this process
         self.taken: Callable[[str], None] = lambda uid: None  # told when a person took a result in hand
         self.bring_back: Callable[[Collection[str]], None] = lambda uids: None  # returned variables, into the notebook
+        self.copy_waiting: Callable[[], None] = lambda: None  # told while a cell waits for tasks
+        self.conversation_so_far: Callable[[], str] = lambda: ""
+        self.saying: Callable[[Anchor], None] = lambda anchor: None  # told where a reply will stand
         self.live_outputs: Callable[[str, int], list[dict[str, Any]]] = lambda uid, attempt: []
         self._values: dict[tuple[str, int, str], object] = {}
 
@@ -146,7 +164,43 @@ class Client:
             if name != request.name and self.board.find(name) is None:
                 raise RefusedError(unknown(name, self.board.names()))
 
+    def dispatch_all(self, requests: Sequence[Request], by: Master) -> e.Accepted:
+        """Start what the master wants, all or nothing.
+
+        Raises
+        ------
+        UsageError
+            When a body does not compile or a variable can't be copied; nothing was started.
+        RefusedError
+            When the machine says no, with the reason.
+        """
+        runtime = self.runtime
+        drafts: list[tuple[str, Request, Capture | None, bool]] = []
+        try:
+            for request in requests:
+                if problem := runtime.workers[request.worker].check(request.brief):
+                    raise UsageError(f"{request.name}: {problem}")
+                drafts.append((uuid.uuid4().hex[:16], request, *self._capture(request)))
+            specs = [
+                msgspec.structs.replace(
+                    self._spec(*draft), origin=Origin.MASTER, cohort=by.cohort, anchor=by.anchor,
+                    context=by.context if draft[1].inherit else "",
+                )
+                for draft in drafts
+            ]  # fmt: skip
+            answer = self.ask(e.TasksDispatched(runtime.now(), runtime.new_request(), tasks=tuple(specs), turn=by.turn))
+        except OrchestraError:
+            for _, _, capture, _ in drafts:
+                if capture is not None:
+                    self.context.drop(capture)
+            raise
+        for uid, request, _, later in drafts:
+            if later:
+                self.context.snapshot_later(uid, request)
+        return answer
+
     def _spec(self, uid: str, request: Request, capture: Capture | None, later: bool) -> Spec:
+        place = _place()
         return Spec(
             uid=uid,
             name=request.name,
@@ -162,12 +216,54 @@ class Client:
             deliver=request.deliver,
             origin=Origin.PERSON,
             cohort=self.context.cohort(),
+            tier=request.tier,
+            model=request.model,
+            role=request.role,
+            inherit=request.inherit,
+            context=self.conversation_so_far() if request.inherit else "",
+            base=commit_of(place.cwd),
             replace=request.replace,
             snapshot=later,
             capture=capture,
-            place=_place(),
+            place=place,
             anchor=self.context.anchor(uid, request),
         )
+
+    # the master
+
+    def say(self, text: str, tier: str = "", model: str = "") -> str:
+        """Say something to the master; the uid of the message.
+
+        Raises
+        ------
+        UsageError
+            For a tier that is none, when there is nothing to say, and for text that no file can hold.
+        """
+        if tier and tier not in TIERS:
+            raise UsageError(f"the tier is one of {', '.join(TIERS)}, not {tier!r}")
+        if not str(text).strip():
+            raise UsageError("there is nothing to say: write a message below the %%chat line")
+        uid = uuid.uuid4().hex[:16]
+        runtime = self.runtime
+        anchor = self.context.message_anchor(uid)
+        self.saying(anchor)
+        self.ask(
+            e.MessageSent(
+                runtime.now(), runtime.new_request(), uid=uid, text=str(text), anchor=anchor, tier=tier, model=model
+            )
+        )
+        return uid
+
+    def wait_for_master(self, timeout: float) -> None:
+        """Wait until something of the conversation changes, at most `timeout` seconds. Interruptible."""
+        self.board.wait_turn(timeout)
+        if self.board.closed:
+            raise OrchestraError(f"{self.board.closed}: restart the kernel, the journal keeps every task")
+
+    @property
+    def master_is_idle(self) -> bool:
+        """Whether nothing of the conversation is under way."""
+        return self.runtime.machine.conversation.idle
 
     def ask(self, event: e.Asked) -> e.Accepted:
         """Post a request and wait up to 1 s for the answer.
@@ -251,6 +347,7 @@ class Client:
 
     def _wait_once(self, uids: Collection[str], tick: float) -> bool:
         board = self.board
+        self.copy_waiting()
 
         def over() -> bool:
             return all((view := board.get(uid)) is None or view.ended for uid in uids)
@@ -264,6 +361,7 @@ class Client:
     def wait_any(self, uids: Collection[str], tick: float) -> None:
         """Wait until one of these has ended, at most `tick` seconds."""
         board = self.board
+        self.copy_waiting()
         views = [view for uid in uids if (view := board.get(uid)) is not None]
         if any(view.worker == "loop" for view in views) and self.context.pump(lambda: board.any_ended(uids), tick):
             return
@@ -282,6 +380,7 @@ class Client:
         end = self.board.watch(lambda: _poke(loop, changed))
         try:
             while (view := self.board.get(uid)) is not None and not view.ended and not self.board.closed:
+                self.copy_waiting()
                 changed.clear()
                 try:
                     await asyncio.wait_for(changed.wait(), 0.1)
@@ -335,11 +434,16 @@ class Client:
 
     def _load(self, view: TaskView, variable: str, blob: Blob) -> Any:
         data = self.read(view, blob)
+        what = f"{variable!r} of {view.name!r}" if variable else f"the value of {view.name!r}"
         try:
-            return pickle.loads(data)
+            return pickle.loads(data) if view.trusted else loads_untrusted(data)
+        except NotPlainError as error:
+            raise ValueGoneError(
+                f"{what} holds {error}, which is not loaded from what a model wrote: dispatch its code yourself, or "
+                f"have it return plain data; its output is kept: %task {view.name}"
+            ) from None
         except Exception as error:
-            what = f"{variable!r} of {view.name!r}" if variable else f"the value of {view.name!r}"
-            why = " ".join(f"{type(error).__name__}: {error}".split())
+            why = plain(" ".join(f"{type(error).__name__}: {error}".split()))
             message = f"{what} can't be loaded here ({why}); its output is kept: %task {view.name}"
             raise ValueGoneError(message) from error
 

@@ -194,11 +194,19 @@ class TaskHandle:
 
     def approve(self, always: bool = False) -> None:
         """Say yes to what it asks. Raises RefusedError when it asks nothing."""
-        raise RefusedError(self._asks_nothing())
+        self._refuse_unasked()
+        self._client.ask(self._answer(e.ApproveAsked, always=always))
 
     def decline(self, why: str = "") -> None:
         """Say no to what it asks. Raises RefusedError when it asks nothing."""
-        raise RefusedError(self._asks_nothing())
+        self._refuse_unasked()
+        self._client.ask(self._answer(e.DeclineAsked, why=why))
+
+    def _answer(self, kind: type[e.ApproveAsked] | type[e.DeclineAsked], **said: Any) -> e.Asked:
+        """To the question that stands on the card now, and to no other."""
+        runtime, ask = self._client.runtime, self.view.ask
+        digest = ask.digest if ask is not None else ""
+        return kind(runtime.now(), runtime.new_request(), target=self.uid, digest=digest, **said)
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._finish().__await__()
@@ -207,11 +215,12 @@ class TaskHandle:
         await self._client.wait_async(self.uid)
         return self.get(0)
 
-    def _asks_nothing(self) -> str:
+    def _refuse_unasked(self) -> None:
         view = self.view
         if view.state is State.LOST:
-            return f"{view.name} was lost: {view.needs_you}"
-        return f"{view.name} asks for no approval: it is {view.state}"
+            raise RefusedError(f"{view.name} was lost: {view.needs_you}")
+        if view.ask is None:
+            raise RefusedError(f"{view.name} asks for no approval: it is {view.state}")
 
     def _stream(self, name: str) -> str:
         parts = (o["text"] for o in self.outputs if o["output_type"] == "stream" and o["name"] == name)

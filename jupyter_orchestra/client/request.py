@@ -18,11 +18,9 @@ E = TypeVar("E", When, Delivery)
 LARGEST = 1_000_000  # of priorities and retries
 LONGEST = 3.2e7  # seconds: a year
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-LATER_WORKERS = ("agent", "codex", "browser")
+LATER_WORKERS = ("codex", "browser")
+ROLES = ("explorer", "default", "worker")
 LATER = {
-    "tier": "-t chooses a model's tier and agent workers are",
-    "model": "-m chooses a model and agent workers are",
-    "role": "-r sets an agent's role and agent workers are",
     "needs": "--needs takes leases and they are",
     "budget": "--budget limits what a task spends and budgets are",
     "on": "--on cluster is",
@@ -49,6 +47,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     deliver: Delivery
     retries: int
     replace: bool
+    tier: str
+    model: str
+    role: str
+    inherit: bool  # an agent also sees the master's conversation
     local: Mapping[str, Any]  # what is bound in the function that dispatches, which a task does not see
     card: bool  # whether the cell shows a card of the task
 
@@ -71,6 +73,10 @@ def make_request(
     deliver: str | None = None,
     retry: int | str = 0,
     replace: bool = False,
+    tier: str | None = None,
+    model: str | None = None,
+    role: str | None = None,
+    inherit: bool = False,
     local: Mapping[str, Any] | None = None,
     card: bool = False,
     later: Mapping[str, Any] | None = None,
@@ -111,6 +117,12 @@ def make_request(
     names_back = _variables(returns, "--return")
     if names_back and worker not in ("kernel", "loop"):
         raise UsageError(f"{worker} tasks have no variables to bring back: leave out --return")
+    if worker != "agent" and (model or role or inherit or tier):
+        raise UsageError(f"{worker} tasks have no model: leave out the tier, the model and the role, or use -w agent")
+    if role and role not in ROLES:
+        raise UsageError(f"the role is one of {', '.join(ROLES)}, not {role!r}")
+    if tier and model:
+        raise UsageError("a tier and a model exclude each other: keep one")
     return Request(
         brief=str(brief),
         name=str(name or stem(brief)),
@@ -124,9 +136,13 @@ def make_request(
         returns=names_back,
         timeout=None if timeout is None else seconds(timeout, "--timeout"),
         priority=_integer(priority, "--priority"),
-        deliver=_choice(Delivery, deliver or "turn", "--deliver"),
+        deliver=_choice(Delivery, deliver or "idle", "--deliver"),
         retries=_integer(retry, "--retry", least=0),
         replace=bool(replace),
+        tier="" if worker != "agent" else str(tier or "standard"),
+        model=str(model or ""),
+        role="" if worker != "agent" else str(role or "worker"),
+        inherit=bool(inherit),
         local=local or {},
         card=card,
     )

@@ -13,18 +13,15 @@ from ..errors import NotAvailableError, UsageError
 from .publisher import Bundle
 
 LATER = {
-    "model": "choosing models comes with agent workers",
     "leases": "leases come with the controller",
-    "stop": "it ends a turn of the master, and %%chat comes later",
-    "agents": "agent workers come later",
-    "tools": "tools come with agent workers",
+    "tools": "tools of MCP servers come later",
     "workspaces": "workspaces come later",
     "diff": "workspaces come later",
     "merge": "workspaces come later",
     "discard": "workspaces come later",
     "cluster": "cluster workers come later",
 }
-WORDLESS = ("status", "doctor", "clean", "config")
+WORDLESS = ("status", "doctor", "clean", "config", "stop", "agents")
 
 
 class Commands:
@@ -34,9 +31,9 @@ class Commands:
     ----------
     client
         Through whom they speak.
-    doctor, config, clean, about
+    doctor, config, clean, about, model, agents
         What the composition root provides: the doctor's report, the settings' lines, cleaning (gives the bytes
-        freed), and lines about the journal.
+        freed), lines about the journal, choosing models, and which agents there are.
     """
 
     def __init__(
@@ -47,8 +44,11 @@ class Commands:
         config: Callable[[], list[str]],
         clean: Callable[[], int],
         about: Callable[[], list[str]],
+        model: Callable[[list[str]], str],
+        agents: Callable[[], str],
     ) -> None:
         self._client, self._doctor, self._config, self._clean, self._about = client, doctor, config, clean, about
+        self._model, self._agents = model, agents
         self._table: dict[str, tuple[str, Callable[[list[str]], str | Bundle]]] = {
             "status": ("how many tasks are in which state, and where the journal is", self._status),
             "doctor": ("what this machine can do, and how to get what is missing", lambda words: self._doctor()),
@@ -59,7 +59,17 @@ class Commands:
                 "without names those since the last ten minutes of rest",
                 self._timeline,
             ),
-            "retry": ("retry NAME...: run failed, cancelled or lost tasks again", self._retry),
+            "retry": (
+                "retry [NAME...]: run failed, cancelled or lost tasks again; without a name let the master go on",
+                self._retry,
+            ),
+            "stop": ("end the master's running turn; the tasks run on", self._stop),
+            "model": (
+                "model [fast|standard|strong|url=VALUE...] [rules]: who answers; choose the models of the tiers, the "
+                "endpoint, or the rules planner",
+                lambda words: self._model(words),
+            ),
+            "agents": ("which agents there are", lambda words: self._agents()),
             "forget": ("forget NAME...: drop ended tasks and their results", self._forget),
             "clean": ("drop all ended tasks that have been shown, and give their space back", self._clean_up),
             "config": (
@@ -132,7 +142,14 @@ class Commands:
         text = timeline_text.write(drawn)
         return timeline_svg.bundle(drawn, text) if drawn.rows else text
 
+    def _stop(self, words: list[str]) -> str:
+        self._client.ask(e.StopTurnAsked(self._client.runtime.now(), self._client.runtime.new_request()))
+        return "stopping the master's turn; the tasks run on"
+
     def _retry(self, words: list[str]) -> str:
+        if not words:
+            self._client.ask(e.RetryTurnAsked(self._client.runtime.now(), self._client.runtime.new_request()))
+            return "the master goes on"
         handles = self._client.control(e.RetryAsked, _some(words, "retry"))
         return "\n".join(f"{handle.name} is {handle.state} again" for handle in handles)
 

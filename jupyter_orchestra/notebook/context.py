@@ -80,6 +80,11 @@ class CellContext:
         cell = str(self.parent().get("metadata", {}).get("cellId", ""))
         return Anchor(self._notebook, cell, f"jo-card-{uid}" if request.card else "", self.header())
 
+    def message_anchor(self, uid: str) -> Anchor:
+        """The running cell, and the display that the master's reply fills."""
+        cell = str(self.parent().get("metadata", {}).get("cellId", ""))
+        return Anchor(self._notebook, cell, f"jo-reply-{uid}", self.header())
+
     def cohort(self) -> str:
         """The id of the execute request."""
         return self.header().get("msg_id", "")
@@ -112,6 +117,11 @@ class CellContext:
         self._later[uid] = request
         courier = threading.Thread(target=_ask_main_shell, args=(uid,), name=f"jo-snapshot-{uid}", daemon=True)
         courier.start()
+
+    def waiting(self) -> list[str]:
+        """The tasks whose snapshot waits for the cell that runs here on the main shell; nothing anywhere else."""
+        here = threading.current_thread() is threading.main_thread() and not self.must_wait()
+        return list(self._later) if here else []
 
     def take_later(self, uid: str) -> Request | None:
         """The request whose snapshot is due, once."""
@@ -150,6 +160,10 @@ class PageContext(CellContext):
 
     def anchor(self, uid: str, request: Request) -> Anchor:
         """The notebook and the page."""
+        return self.message_anchor(uid)
+
+    def message_anchor(self, uid: str) -> Anchor:
+        """The same: no cell waits for a reply."""
         return Anchor(self._notebook, "", "", {"session": self._session})
 
     def cohort(self) -> str:

@@ -59,7 +59,7 @@ def dispatch_flags() -> Flags:
     flags = Flags("%%dispatch", "Run the cell's body in the background; the prompt is back at once.")
     add = flags.add_argument
     add("name", nargs="?", metavar="NAME", help="1 to 40 of A-Z a-z 0-9 _ -; made from the first words when absent")
-    add("-w", "--worker", default="kernel", help="kernel (Python, default), shell, notebook or loop")
+    add("-w", "--worker", default="kernel", help="kernel (Python, default), shell, notebook, loop or agent")
     add("--after", default="", metavar="A,B", help="tasks that must end first; results['A'] holds A's value")
     add("--when", default="success", help="success (all of them done, default), failure (one failed) or always")
     add("--share", default=None, metavar="X,Y", help="variables to copy; default: those that the body uses")
@@ -70,19 +70,31 @@ def dispatch_flags() -> Flags:
     add("--timeout", default=None, metavar="S", help="seconds that an attempt may run (also 5m, 1h); default: no limit")
     add("--priority", default="0", metavar="N", help="higher starts earlier, +1 for each 30 s of waiting; default 0")
     add("--retry", default="0", metavar="N", help="how often a failed attempt is tried again; default 0")
-    add("--deliver", default=None, metavar="CLASS", help="now, idle, turn (default) or silent")
+    add("--deliver", default=None, metavar="CLASS", help="to the master: now, idle (default), turn or silent")
     add("--isolate", default=None, metavar="HOW", help="none (default)")
     add("--replace", action="store_true", help="cancel a live task of that name and start anew")
     add("-b", "--block", action="store_true", help="wait for the result, like %%gather")
+    add("-t", "--tier", default=None, metavar="TIER", help="an agent's: fast, standard (default) or strong")
+    add("-m", "--model", default=None, metavar="MODEL", help="an agent's model by its name, in place of a tier")
+    add("-r", "--role", default=None, metavar="ROLE", help="an agent's: explorer, default or worker (default)")
+    add("--inherit", action="store_true", help="let an agent see the master's conversation too")
     later = "not available yet"
-    add("-t", "--tier", default=None, help=later)
-    add("-m", "--model", default=None, help=later)
-    add("-r", "--role", default=None, help=later)
     add("--needs", default=None, metavar="RES,...", help=later)
     add("--budget", default=None, metavar="LIMITS", help=later)
     add("--on", default=None, metavar="cluster", help=later)
     add("--allow", default=None, metavar="HOST,...", help=later)
     add("--review", action="store_true", help=later)
+    return flags
+
+
+@cache
+def chat_flags() -> Flags:
+    """The flags of ``%%chat``."""
+    flags = Flags("%%chat", "Talk to the master; the prompt is back at once, the reply streams into the cell.")
+    add = flags.add_argument
+    add("-t", "--tier", default=None, metavar="TIER", help="fast, standard or strong (default)")
+    add("-m", "--model", default=None, metavar="MODEL", help="a model by its name, in place of a tier")
+    add("text", nargs="*", metavar="TEXT", help="the message, for %%chat in one line")
     return flags
 
 

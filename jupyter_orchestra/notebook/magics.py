@@ -17,7 +17,7 @@ from ..core import events as e
 from ..core.lines import card
 from ..core.model import Stage, State
 from ..core.views import TaskView
-from ..errors import NotAvailableError, OrchestraError, UnknownTaskError, UsageError
+from ..errors import OrchestraError, UnknownTaskError, UsageError
 from . import flags
 from .cards import table
 from .commands import Commands
@@ -83,9 +83,16 @@ class OrchestraMagics(Magics):
 
     @line_cell_magic
     @_line
-    def chat(self, line: str, cell: str = "") -> None:
-        """Talk to the master: not in this version."""
-        raise NotAvailableError("the master is not available yet in this version: dispatch by hand with %%dispatch")
+    def chat(self, line: str, cell: str | None = None) -> None:
+        """Talk to the master."""
+        if cell is None and not line.lstrip().startswith("-"):  # %chat TEXT, quotes and all
+            self._client.say(line)
+            return
+        options = flags.chat_flags().read(line)
+        said = " ".join(options["text"])
+        self._client.say(
+            "\n".join(part for part in (said, cell or "") if part), options["tier"] or "", options["model"] or ""
+        )
 
     @line_magic
     @_line
@@ -137,9 +144,12 @@ class OrchestraMagics(Magics):
         told = ""
         with self._sink.claim(wanted, everything):
             while True:
+                if everything:  # the master may have dispatched more
+                    handles += [handle for handle in self._client.unfinished() if handle.uid not in wanted]
+                    wanted.update(handle.uid for handle in handles)
                 left = [handle for handle in handles if not handle.ready()]
                 shown.update(self._sink.flush(lambda view: everything or view.uid in wanted))
-                if not left:
+                if not left and not (everything and self._is_talking()):
                     break
                 if end is not None and self._client.runtime.now() >= end:
                     raise self._client.late(left, timeout)
@@ -147,7 +157,7 @@ class OrchestraMagics(Magics):
                     told = blocked
                     self._say(f"waiting: {blocked}" if blocked else "going on")
                 tick = TICK if end is None else min(TICK, max(0.0, end - self._client.runtime.now()))
-                self._client.wait_any([handle.uid for handle in left], tick)
+                self._wait(left, tick)
             self._sink.wait_for_delivery(lambda view: everything or view.uid in wanted)
             shown.update(self._sink.flush(lambda view: everything or view.uid in wanted))
             for handle in handles:
@@ -156,6 +166,21 @@ class OrchestraMagics(Magics):
         self.bring_back()
         assert self.shell is not None
         return Gathered(map(self._value, handles), self.shell.execution_count)
+
+    def _is_talking(self) -> bool:
+        """Whether the master has something to say still."""
+        self._sink.replies.flush()
+        if not self._client.master_is_idle:
+            return True
+        self._sink.replies.wait_for_delivery()
+        self._sink.replies.flush()
+        return not self._client.master_is_idle
+
+    def _wait(self, left: list[TaskHandle], tick: float) -> None:
+        if left:
+            self._client.wait_any([handle.uid for handle in left], tick)
+        else:
+            self._client.wait_for_master(tick)
 
     @staticmethod
     def _value(handle: TaskHandle) -> Any:
@@ -172,7 +197,7 @@ class OrchestraMagics(Magics):
     @line_magic
     @_line
     def steer(self, line: str) -> None:
-        """Send a running task a message."""
+        """Send a running agent a message."""
         name, _, text = line.strip().partition(" ")
         if name in ("", "-h", "--help"):
             self._say("usage: %steer NAME TEXT    sends the running task NAME a message")

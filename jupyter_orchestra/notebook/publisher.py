@@ -33,13 +33,13 @@ class Publisher:
             return
         self._shell.display_pub.publish(data=data, metadata=metadata or {}, transient=transient)
 
-    def display_first(self, data: Bundle, display_id: str) -> None:
+    def display_first(self, data: Bundle, display_id: str, metadata: Bundle | None = None) -> None:
         """Show a bundle in a cell that has put out nothing yet, so that no stream need be flushed before it."""
         publisher: Any = self._shell.display_pub
         if self._aside() or type(publisher).__name__ != "ZMQDisplayPublisher" or publisher._hooks:
-            self.display(data, display_id=display_id)
+            self.display(data, metadata, display_id)
             return
-        content = {"data": data, "metadata": {}, "transient": {"display_id": display_id}}
+        content = {"data": data, "metadata": metadata or {}, "transient": {"display_id": display_id}}
         parent = publisher.parent_header
         self._kernel.session.send(
             self._kernel.iopub_socket, "display_data", content, parent=parent, ident=publisher.topic
@@ -53,11 +53,13 @@ class Publisher:
             return
         self._shell.display_pub.publish(data=data, metadata={}, transient=transient, update=True)
 
-    def update_late(self, data: Bundle, display_id: str, parent: dict[str, str]) -> None:
+    def update_late(
+        self, data: Bundle, display_id: str, parent: dict[str, str], metadata: Bundle | None = None
+    ) -> None:
         """Update a display of a cell that has ended, from any thread. Nothing outside a kernel."""
         if self._kernel is None:
             return
-        content = {"data": data, "metadata": {}, "transient": {"display_id": display_id}}
+        content = {"data": data, "metadata": metadata or {}, "transient": {"display_id": display_id}}
         self._kernel.session.send(
             self._kernel.iopub_socket, "update_display_data", content, parent=parent, ident=b"update_display_data"
         )

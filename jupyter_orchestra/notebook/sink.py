@@ -20,12 +20,15 @@ from ..client.client import Client
 from ..core import events as e
 from ..core.lines import card, clipped
 from ..core.model import Stage, State
+from ..core.talk import TurnView
 from ..core.views import TaskView
 from ..errors import OrchestraError
 from .cards import bundle, page_bundle, result_bundle
 from .inline import InlineCards
 from .live_output import LiveOutput
 from .publisher import Publisher
+from .replies import Pages as ReplyPages
+from .replies import Replies
 
 REFRESH = 0.25  # seconds between two updates of a card
 AT_ONCE = 5  # cards of one refresh while a page is there, which shows them itself: at most 20 a second
@@ -35,16 +38,8 @@ Key = tuple[str, int]
 Place = tuple[str, dict[str, str]]  # (display id, header of the execute request)
 
 
-class Pages(Protocol):
+class Pages(ReplyPages, Protocol):
     """The pages of a front end, which make cells of results. Everything is for the runtime's loop."""
-
-    @property
-    def attached(self) -> bool:
-        """Whether one is there."""
-
-    @property
-    def seen(self) -> bool:
-        """Whether one was ever there."""
 
     def show(self, view: TaskView) -> None:
         """A task changed."""
@@ -87,6 +82,7 @@ class NotebookSink:
         self._live, self._awaits_page = live, live and awaits_page
         self._pages: Pages | None = None
         self._until = time.monotonic() + PAGE_WITHIN
+        self.replies = Replies(client, publisher, lambda: self.live, self._page_within)
         self._lock = threading.Lock()
         self._arrived: dict[Key, TaskView] = {}
         self._delivered: set[Key] = set()
@@ -126,11 +122,18 @@ class NotebookSink:
         """Whether a front end is there, and no page that shows cards."""
         return self._live and not self._seen and (not self._awaits_page or time.monotonic() >= self._until)
 
+    def _page_within(self) -> float | None:
+        """Seconds within which a first page may come; 0 when one was there, None when none is waited for."""
+        if self._seen:
+            return 0.0
+        return max(0.0, self._until - time.monotonic()) or None if self._awaits_page else None
+
     # on the runtime's loop
 
     def attach(self, pages: Pages | None) -> None:
         """Say who brings results to pages; None: nobody any more."""
         self._pages = pages
+        self.replies.attach(pages)
         if pages is not None:
             for view in self._offered.values():
                 pages.offer(view, self._into.get(view.uid, ""))
@@ -188,6 +191,14 @@ class NotebookSink:
         self._output.add(uid, attempt, output)
         if self._pages is not None:
             self._pages.output(uid)
+
+    def show_turn(self, turn: TurnView) -> None:
+        """A turn of the master changed."""
+        self.replies.show_turn(turn)
+
+    def reply(self, turn: TurnView) -> None:
+        """A reply of the master has come."""
+        self.replies.reply(turn)
 
     def drop(self, uid: str) -> None:
         """A task was forgotten: nothing of it is shown any more."""

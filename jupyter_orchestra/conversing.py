@@ -1,0 +1,166 @@
+"""Builds the master of one kernel: its models, its desk, its agents; part of the composition root."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, cast
+
+from .client.client import Client
+from .config import Orchestra
+from .core.model import TIERS
+from .errors import UsageError
+from .notebook.context import CellContext
+from .notebook.recorder import Recorder
+from .notebook.replies import Replies
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from .master.turns import Master
+    from .models.access import Access, Chosen
+    from .models.discovery import Config, Found
+    from .models.endpoint import Endpoint, Wire
+    from .models.values import Model
+    from .runtime import Runtime
+
+RULES = "the rules planner (deterministic; no model)"
+AGENTS = "agent (a language model with tools), and later: codex, ACP agents"
+
+
+class Conversing:
+    """The conversation's side of the composition root.
+
+    Parameters
+    ----------
+    announce
+        Told, on the runtime's loop, who answers, in one line.
+    """
+
+    def __init__(
+        self,
+        config: Orchestra,
+        client: Client,
+        context: CellContext,
+        replies: Replies,
+        announce: Callable[[str], None],
+    ) -> None:
+        self._config, self._client, self._context, self._replies = config, client, context, replies
+        self._announce, self._who = announce, ""
+        self._access: Access | None = None
+        self.recorder = Recorder()
+        self._stale = False
+
+    # on the runtime's thread
+
+    def access(self) -> Access:
+        """The models, for whoever needs one."""
+        if self._access is None:
+            from .models.access import Access
+
+            self._access = Access(self._discover, _connect, _close)
+        return self._access
+
+    def master(self, namespace: dict[str, Any]) -> Master:
+        """The master."""
+        from .master.turns import Master
+        from .notebook.desk import NotebookDesk
+
+        desk = NotebookDesk(
+            self._client, self._context, self.recorder, namespace, self._choose, self._replies.say, lambda: self._who
+        )
+        self._client.conversation_so_far = desk.said_so_far
+        return Master(desk)
+
+    async def read_cell(self, cell: str) -> str:
+        """A cell that the person ran. Raises LookupError for one that is not to be read."""
+        return self.recorder.read(cell)
+
+    def tiers(self) -> dict[str, int]:
+        """How many agents of each tier run at once."""
+        return {tier: getattr(self._config, f"{tier}_slots") for tier in TIERS}
+
+    async def _choose(self, tier: str, model: str) -> Chosen | None:
+        if self._config.master == "rules":
+            self._tell(f"master: {RULES}")
+            return None
+        if self._stale:
+            self._stale = False
+            await self.access().forget()
+        return await self.access().choose(tier, model)
+
+    def settings(self) -> Config:
+        """What the person has set of the models. Any thread."""
+        from .models.discovery import Config
+
+        settings = self._config
+        return Config(
+            base_url=settings.base_url,
+            key_env=settings.api_key_env,
+            models={tier: name for tier in TIERS if (name := getattr(settings, f"{tier}_model"))},
+            wire=cast("Wire", settings.wire),
+            window=settings.window,
+        )
+
+    async def _discover(self) -> Found:
+        from .models.discovery import discover
+
+        found = await discover(self.settings(), os.environ)
+        self._tell(found.line)
+        return found
+
+    def _tell(self, line: str) -> None:
+        if line != self._who:
+            self._who = line
+            self._announce(line)
+
+    # in a cell
+
+    def model(self, words: list[str], runtime: Runtime) -> str:
+        """What ``%orchestra model`` answers. Raises UsageError for what can't be set."""
+        for word in words:
+            name, sign, value = word.partition("=")
+            if word == "rules" or word == "auto":
+                self._config.master = word
+            elif not sign or name not in (*TIERS, "url"):
+                raise UsageError(f"%orchestra model takes fast=, standard=, strong=, url=, rules or auto, not {word!r}")
+            else:
+                setattr(self._config, "base_url" if name == "url" else f"{name}_model", value)
+                self._config.master = "auto"
+        if words:
+            self._stale = True
+        if self._config.master == "rules":
+            return f"master: {RULES}"
+        found: Future[Found] = asyncio.run_coroutine_threadsafe(self._look(), runtime.loop)
+        try:
+            answer = found.result(10)
+        except TimeoutError:
+            return "still looking for models: run %orchestra model again in a moment"
+        tiers = answer.endpoint.tiers if answer.endpoint is not None else {}
+        return "\n".join([answer.line, *(f"{tier}: {tiers.get(tier, 'not set')}" for tier in TIERS if tiers)])
+
+    async def _look(self) -> Found:
+        if self._stale:
+            self._stale = False
+            await self.access().forget()
+        return await self.access().found()
+
+    @staticmethod
+    def agents() -> str:
+        """Which agents there are."""
+        return AGENTS
+
+
+def _connect(endpoint: Endpoint) -> Model:
+    from .models.client import EndpointClient
+
+    return EndpointClient(endpoint)
+
+
+def _close(model: Model) -> Awaitable[None]:
+    from .models.client import EndpointClient
+
+    assert isinstance(model, EndpointClient)
+    return model.close()

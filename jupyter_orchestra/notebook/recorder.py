@@ -1,0 +1,92 @@
+"""Remembers the cells that the person ran, as far as the master may know of them; it sends nothing to anyone."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Any
+
+import msgspec
+
+from .conversation import is_conversation
+
+KEPT = 50  # cells
+SOURCE = 4_000  # characters of each
+OUTPUT = 2_000
+OURS = ("%load_ext", "%gather", "%%dispatch")  # tell the master nothing that it does not know
+PRIVATE = "private"  # the tag of cells of which the master never hears
+
+
+class RanCell(msgspec.Struct):
+    """A cell as it was run."""
+
+    cell: str
+    source: str
+    output: str = ""
+
+
+class Recorder:
+    """The newest cells that were run. Any thread."""
+
+    def __init__(self) -> None:
+        self._cells: deque[RanCell] = deque(maxlen=KEPT)
+        self._untold: deque[RanCell] = deque(maxlen=KEPT)
+        self._private: set[str] = set()
+        self._running: RanCell | None = None
+        self._lock = threading.Lock()
+
+    def begin(self, source: str, parent: dict[str, Any]) -> None:
+        """A cell begins."""
+        metadata = parent.get("metadata", {})
+        cell = str(metadata.get("cellId", ""))
+        with self._lock:
+            self._running = None
+            if PRIVATE in (metadata.get("tags") or ()):
+                self._private.add(cell)
+                self._cells = deque((known for known in self._cells if known.cell != cell), maxlen=KEPT)
+            elif source.strip() and not is_conversation(source) and not source.lstrip().startswith(OURS):
+                self._private.discard(cell)
+                self._running = RanCell(cell, source[:SOURCE])
+
+    def end(self, result: Any) -> None:
+        """It has ended: with a value, an error, or neither."""
+        with self._lock:
+            ran, self._running = self._running, None
+        if ran is None:
+            return
+        error = getattr(result, "error_in_exec", None) or getattr(result, "error_before_exec", None)
+        if error is not None:
+            ran.output = f"{type(error).__name__}: {error}"[:OUTPUT]
+        elif (value := getattr(result, "result", None)) is not None:
+            ran.output = short(value)
+        with self._lock:
+            self._cells.append(ran)
+            self._untold.append(ran)
+
+    def take(self) -> list[RanCell]:
+        """The cells that were run since this was last asked."""
+        with self._lock:
+            told, self._untold = list(self._untold), deque(maxlen=KEPT)
+        return told
+
+    def read(self, cell: str) -> str:
+        """The last run of the cell with that id, as text. Raises LookupError for one that is not to be read."""
+        with self._lock:
+            ran = next((ran for ran in reversed(self._cells) if ran.cell and ran.cell == cell), None)
+        if ran is None or cell in self._private:
+            raise LookupError(f"no cell {cell!r} was run that you may read")
+        return f"{ran.source}\n\n{ran.output}".rstrip()
+
+
+def short(value: object) -> str:
+    """A value in a few words: its type and shape, and its beginning where that is cheap to tell."""
+    kind = type(value).__name__
+    if isinstance(value, str | bytes | int | float | bool | complex):
+        return repr(value[:OUTPUT] if isinstance(value, str | bytes) else value)[:OUTPUT]
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return f"{kind} of shape {shape}"
+    try:
+        return f"{kind} of length {len(value)}"  # type: ignore[arg-type]
+    except Exception:
+        return kind
