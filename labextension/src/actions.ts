@@ -3,11 +3,19 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
-import type { NotebookModel } from './model';
+import type { NotebookModel, Question } from './model';
 import { hasEnded } from './model';
-import type { IAct, IAnswer, ICard } from './protocol';
+import type { IAct, IAnswer, ICard, IQuestion, ITurnAct } from './protocol';
 
-export type Action = IAct['action'];
+/** What answers the question of a task: `always` approves the same action again, too. */
+export type Verdict = 'approve' | 'always' | 'decline';
+/** What else can be asked of a task. */
+export type Action = Exclude<IAct['action'], Verdict>;
+/** What was asked of a task and is not answered yet. */
+export type Pending = Action | Verdict | null;
+
+/** Milliseconds after an answer in which no other is taken: the next question may have come under the same pointer. */
+const BREATH = 700;
 
 /** What can be asked of a task as it is now. */
 export function possible(card: ICard): readonly Action[] {
@@ -33,9 +41,14 @@ export function possible(card: ICard): readonly Action[] {
   return actions;
 }
 
+/** How a question can be answered; `always` where the same can come again. */
+export function verdicts(question: IQuestion): readonly Verdict[] {
+  return question.proposal ? ['approve', 'decline'] : ['approve', 'always', 'decline'];
+}
+
 /** What a refusal was about; once any of it changes the refusal is out of date. Progress alone changes none of it. */
 function situation(card: ICard): string {
-  return [card.state, card.attempt, card.stopping, card.needs_you].join(' ');
+  return [card.state, card.attempt, card.stopping, card.needs_you, card.question?.digest ?? ''].join(' ');
 }
 
 export class Actions {
@@ -45,7 +58,7 @@ export class Actions {
     return this._changed;
   }
 
-  pendingOf(uid: string): Action | null {
+  pendingOf(uid: string): Pending {
     return this._pending.get(uid) ?? null;
   }
 
@@ -62,7 +75,7 @@ export class Actions {
     return refusal.message;
   }
 
-  /** Why the last thing asked of all tasks of this notebook was refused. */
+  /** Why the last thing asked of all tasks of this notebook, or of the master, was refused. */
   noticeOf(notebook: NotebookModel): string {
     return this._notices.get(notebook) ?? '';
   }
@@ -72,14 +85,39 @@ export class Actions {
     this._changed.emit();
   }
 
-  async act(notebook: NotebookModel, card: ICard, action: Action): Promise<void> {
+  act(notebook: NotebookModel, card: ICard, action: Action): Promise<void> {
+    return this._act(notebook, card, action, { type: 'Act', action, tasks: [card.uid] });
+  }
+
+  /** Answer the question that the person has read, and no other. */
+  async answer(notebook: NotebookModel, card: ICard, read: IQuestion, verdict: Verdict, why = ''): Promise<void> {
+    if (Date.now() - this._answered < BREATH) {
+      return;
+    }
+    this._answered = Date.now();
+    const action = verdict === 'decline' ? 'decline' : 'approve';
+    const answer = { digest: read.digest, always: verdict === 'always', why };
+    await this._act(notebook, card, verdict, { type: 'Act', action, tasks: [card.uid], ...answer });
+  }
+
+  /** Stop the running turn of the master, or let the one that failed go on. */
+  async turn(notebook: NotebookModel, action: ITurnAct['action']): Promise<void> {
+    await this._askOnce(notebook, { type: 'TurnAct', action });
+  }
+
+  private async _act(
+    notebook: NotebookModel,
+    card: ICard,
+    pending: Action | Verdict,
+    act: Omit<IAct, 'request'>
+  ): Promise<void> {
     if (this._pending.has(card.uid)) {
       return;
     }
     this._refusals.delete(card.uid);
-    this._pending.set(card.uid, action);
+    this._pending.set(card.uid, pending);
     this._changed.emit();
-    const answer = await notebook.ask({ type: 'Act', action, tasks: [card.uid] });
+    const answer = await notebook.ask(act);
     this._pending.delete(card.uid);
     if (answer.ok) {
       this._changed.emit();
@@ -89,17 +127,18 @@ export class Actions {
   }
 
   cancelAll(notebook: NotebookModel): Promise<void> {
-    return this._actOnAll(notebook, { type: 'Act', action: 'cancel', all: true });
+    return this._askOnce(notebook, { type: 'Act', action: 'cancel', all: true });
   }
 
   clearFinished(notebook: NotebookModel): Promise<void> {
-    return this._actOnAll(notebook, { type: 'Act', action: 'forget', ended: true });
+    return this._askOnce(notebook, { type: 'Act', action: 'forget', ended: true });
   }
 
-  private async _actOnAll(notebook: NotebookModel, act: Omit<IAct, 'request'>): Promise<void> {
+  /** What concerns no single task; why it was refused is the notebook's. */
+  private async _askOnce(notebook: NotebookModel, question: Question): Promise<void> {
     this._notices.delete(notebook);
     this._changed.emit();
-    const answer = await notebook.ask(act);
+    const answer = await notebook.ask(question);
     if (!answer.ok) {
       this._notices.set(notebook, this._why(answer));
       this._changed.emit();
@@ -110,7 +149,8 @@ export class Actions {
     return answer.message || this._trans.__('the kernel is not there');
   }
 
-  private _pending = new Map<string, Action>();
+  private _answered = 0; // when, in milliseconds
+  private _pending = new Map<string, Action | Verdict>();
   private _refusals = new Map<string, { message: string; situation: string }>();
   private _notices = new WeakMap<NotebookModel, string>();
   private _changed = new Signal<this, void>(this);

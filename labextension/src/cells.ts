@@ -13,7 +13,7 @@ import type { Notebook } from './document/mark';
 import type { NotebookModel } from './model';
 import type { IGrant, IOffer, ToPage } from './protocol';
 import type { ICells } from './document/results';
-import { insert, isAnchored, standingOf } from './document/results';
+import { insert, isAnchored, isReply, standingOf } from './document/results';
 import type { IDialogs, IReceipt } from './document/saver';
 import { Saver } from './document/saver';
 
@@ -74,6 +74,10 @@ export class ResultCells implements IDisposable {
     if (notebook === null || this._keeper === null) {
       return;
     }
+    // A reply is for a cell that has run; while it runs again the kernel offers again.
+    if (isReply(offer) && new PanelCells(this._panel).isQueued(offer.into)) {
+      return;
+    }
     const { uid, attempt, round } = offer;
     const standing = standingOf(notebook, uid, attempt);
     this._model.tell({ type: 'Claim', uid, attempt, standing, anchored: isAnchored(notebook, offer), round });
@@ -89,7 +93,8 @@ export class ResultCells implements IDisposable {
     }
     const receipt: IReceipt = { uid: grant.uid, attempt: grant.attempt };
     const cells = new PanelCells(this._panel);
-    const placed = this._keeper.own(() => insert(notebook, grant, cells));
+    const keeper = this._keeper;
+    const placed = cells.hold(() => keeper.own(() => insert(notebook, grant, cells)));
     cells.settle(placed);
     if (standingOf(notebook, grant.uid, grant.attempt) !== 'present') {
       return;
@@ -129,6 +134,20 @@ class PanelCells implements ICells {
     const model = this._find(id);
     if (model !== undefined) {
       model.trusted = true;
+    }
+  }
+
+  /**
+   * Change the document and no selection. When the active cell moves by a place, JupyterLab goes through the editors of
+   * all others to take their selections away: nobody selected anything, and that takes as long as the notebook is.
+   */
+  hold<T>(change: () => T): T {
+    const content = this._panel.content as unknown as { _trimSelections?: () => void };
+    content._trimSelections = () => undefined;
+    try {
+      return change();
+    } finally {
+      delete content._trimSelections; // that of its class is there again
     }
   }
 

@@ -6,12 +6,12 @@ import type { INotebookTracker } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
 
-import type { Action, Actions } from './actions';
-import { possible } from './actions';
+import type { Action, Actions, Verdict } from './actions';
+import { possible, verdicts } from './actions';
 import type { NotebookModel, OrchestraModel } from './model';
 import { hasEnded } from './model';
 import { goToCell, isPinned, isResultCell, LOAD_LINE, togglePin } from './places';
-import type { ICard } from './protocol';
+import type { ICard, ITurnAct } from './protocol';
 import type { Sidebar } from './sidebar';
 
 export const Ids = {
@@ -23,6 +23,11 @@ export const Ids = {
   cancel: 'jupyter-orchestra:cancel',
   retry: 'jupyter-orchestra:retry',
   drop: 'jupyter-orchestra:drop',
+  approve: 'jupyter-orchestra:approve',
+  always: 'jupyter-orchestra:approve-always',
+  decline: 'jupyter-orchestra:decline',
+  stopMaster: 'jupyter-orchestra:stop-master',
+  retryMaster: 'jupyter-orchestra:retry-master',
   cancelAll: 'jupyter-orchestra:cancel-all',
   clearFinished: 'jupyter-orchestra:clear-finished',
   timeline: 'jupyter-orchestra:timeline',
@@ -78,6 +83,7 @@ export function addCommands(options: ICommandOptions): void {
   addOpenCommand(options);
   addTaskCommands(options);
   addNotebookCommands(options);
+  addMasterCommands(options);
   addPlaceCommands(options);
   const { palette, trans } = options;
   for (const command of Object.values(Ids)) {
@@ -143,6 +149,23 @@ function addTaskCommands(options: ICommandOptions): void {
   onAct(Ids.cancel, trans.__('Cancel Task'), 'cancel');
   onAct(Ids.retry, trans.__('Retry Task'), 'retry');
   onAct(Ids.drop, trans.__('Drop Task'), 'forget');
+  const onQuestion = (id: string, label: string, verdict: Verdict): void =>
+    onTask(id, label, ({ question }) => question !== null && verdicts(question).includes(verdict), found =>
+      answer(options, found, verdict)
+    );
+  onQuestion(Ids.approve, trans.__('Approve What a Task Asks'), 'approve');
+  onQuestion(Ids.always, trans.__('Always Approve What a Task Asks'), 'always');
+  onQuestion(Ids.decline, trans.__('Decline What a Task Asks'), 'decline');
+}
+
+/** Who calls a command has not read the question: it is shown first, and that one is answered. */
+async function answer({ actions, trans }: ICommandOptions, { notebook, card }: IFound, verdict: Verdict): Promise<void> {
+  const { question } = card;
+  const { confirmAnswer } = await import('./answering');
+  const why = question === null ? null : await confirmAnswer(card, question, verdict, trans);
+  if (question !== null && why !== null) {
+    await actions.answer(notebook, card, question, verdict, why);
+  }
 }
 
 function addNotebookCommands(options: ICommandOptions): void {
@@ -170,6 +193,23 @@ function addNotebookCommands(options: ICommandOptions): void {
       }
     }
   });
+}
+
+function addMasterCommands({ app, model, actions, trans }: ICommandOptions): void {
+  const onTurn = (id: string, label: string, state: string, action: ITurnAct['action']): void => {
+    app.commands.addCommand(id, {
+      label,
+      describedBy: { args: { type: 'object', properties: {} } },
+      isEnabled: () => model.current?.turn?.state === state,
+      execute: async () => {
+        if (model.current !== null) {
+          await actions.turn(model.current, action);
+        }
+      }
+    });
+  };
+  onTurn(Ids.stopMaster, trans.__('Stop the Master'), 'running', 'stop');
+  onTurn(Ids.retryMaster, trans.__('Let the Master Try Again'), 'failed', 'retry');
 }
 
 async function confirmCancelAll(count: number, path: string, trans: TranslationBundle): Promise<boolean> {
@@ -205,7 +245,7 @@ function addPlaceCommands(options: ICommandOptions): void {
   });
   app.commands.addCommand(Ids.focusComposer, {
     ...noArgs,
-    label: trans.__('Go to the Composer'),
+    label: trans.__('Write to the Master'),
     execute: () => {
       show();
       options.sidebar().focusComposer();

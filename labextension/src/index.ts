@@ -17,6 +17,7 @@ import { noteServerRuns } from './kernel/elsewhere';
 import { NotebookModel, OrchestraModel } from './model';
 import { routeCells, wrapExecutor } from './router';
 import { readStorage } from './kernel/shelf';
+import { watchTyping } from './typing';
 import { activateUi } from './ui';
 import { VERSION } from './version';
 
@@ -85,6 +86,7 @@ function followNotebooks(tracker: INotebookTracker, model: OrchestraModel, trans
     model.add(notebook);
     keepCells(panel, notebook);
     routeCells(panel, notebook);
+    watchTyping(panel, notebook);
     const bridge = new Bridge(panel, notebook, trans);
     panel.disposed.connect(() => {
       bridge.dispose();

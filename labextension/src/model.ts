@@ -2,7 +2,8 @@
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
-import type { IAnswer, ICard, IChanges, ISnapshot, State, ToKernel, ToPage } from './protocol';
+import { Composing } from './composing';
+import type { IAnswer, ICard, IChanges, ISnapshot, ITurn, State, ToKernel, ToPage } from './protocol';
 
 /**
  * How a notebook's kernel and this page stand to each other.
@@ -49,6 +50,8 @@ export function elapsed(card: ICard, now: number): number {
 /** The orchestra of one open notebook. */
 export class NotebookModel {
   readonly cards = new Map<string, ICard>();
+  /** Where the person types a message to the master. */
+  readonly composing = new Composing(on => this.tell({ type: 'Composing', on }));
   standing: Standing = 'none';
   /** What the person should know of the standing, in one line. */
   message = '';
@@ -58,6 +61,10 @@ export class NotebookModel {
   workers: readonly string[] = [];
   isPrivate = false;
   blocked = '';
+  /** Who answers, in one line. */
+  master = '';
+  /** The newest turn of the master. */
+  turn: ITurn | null = null;
 
   constructor(
     readonly id: string,
@@ -84,6 +91,8 @@ export class NotebookModel {
     this.message = message;
     if (standing === 'none' || standing === 'unloaded') {
       this.cards.clear();
+      this.turn = null;
+      this.master = '';
     }
     if (standing !== 'ready') {
       this._giveUp(message);
@@ -150,6 +159,8 @@ export class NotebookModel {
     this.isPrivate = message.private;
     this.blocked = message.blocked;
     this.workers = message.workers;
+    this.master = message.master;
+    this.turn = message.turn;
     this.cards.clear();
     for (const card of message.cards) {
       this.cards.set(card.uid, card);
@@ -163,6 +174,8 @@ export class NotebookModel {
     }
     this._seq = message.seq;
     this.blocked = message.blocked;
+    this.master = message.master ?? this.master;
+    this.turn = message.turn ?? this.turn;
     for (const card of message.cards) {
       this.cards.set(card.uid, card);
     }

@@ -12,6 +12,7 @@ export const LOAD_LINE = '%load_ext jupyter_orchestra';
 /** What the metadata of a result cell say of it, as far as the page minds. */
 interface IMark {
   task?: string;
+  kind?: string;
   pinned?: boolean;
 }
 
@@ -73,7 +74,8 @@ export async function loadExtension(
 
 function markOf(tracker: INotebookTracker): IMark | null {
   const mark = tracker.activeCell?.model.getMetadata('orchestra') as IMark | undefined;
-  return mark?.task === undefined ? null : mark;
+  // A cell in which the person spoke bears the mark of its reply, and is theirs.
+  return mark?.task === undefined || mark.kind === 'reply' ? null : mark;
 }
 
 export function isResultCell(tracker: INotebookTracker): boolean {

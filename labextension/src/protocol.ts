@@ -1,6 +1,6 @@
 /** Made from jupyter_orchestra/core/wire.py by jupyter_orchestra/core/typescript.py: change it there. */
 /* eslint-disable */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 export const UP = 'jupyter_orchestra.up';
 export const DOWN = 'jupyter_orchestra.down';
 export const ANNOUNCE = 'jupyter_orchestra.announce';
@@ -17,10 +17,13 @@ export interface IAck {
 export interface IAct {
   type: 'Act';
   request: string;
-  action: 'cancel' | 'forget' | 'pause' | 'resume' | 'retry';
+  action: 'approve' | 'cancel' | 'decline' | 'forget' | 'pause' | 'resume' | 'retry';
   tasks?: string[];
   all?: boolean;
   ended?: boolean;
+  digest?: string;
+  always?: boolean;
+  why?: string;
 }
 
 /** To a request: ``ok`` and the tasks concerned, or ``message`` says in one line why not. */
@@ -52,6 +55,7 @@ export interface ICard {
   worker: string;
   role: string;
   tier: string;
+  model: string;
   state: State;
   origin: Origin;
   deliver: Delivery;
@@ -71,6 +75,7 @@ export interface ICard {
   line: string;
   reason: string;
   needs_you: string;
+  question: IQuestion | null;
   stopping: boolean;
   stage: Stage | null;
   pausable: boolean;
@@ -96,6 +101,8 @@ export interface IChanges {
   blocked: string;
   cards: ICard[];
   gone: string[];
+  master: string | null;
+  turn: ITurn | null;
 }
 
 /** A piece of a fetched artifact, base64; ``last`` ends it. ``size`` is that of the whole in bytes. */
@@ -118,11 +125,17 @@ export interface IClaim {
   round?: number;
 }
 
-/** What the person wrote into the composer: a body, or a cell that begins with ``%%dispatch``. */
+/** What the person wrote into the composer: a message to the master, or a cell that begins with ``%%dispatch``. */
 export interface ICompose {
   type: 'Compose';
   request: string;
   text: string;
+}
+
+/** The person began to type a message (in the composer or a conversation cell), or no longer does. */
+export interface IComposing {
+  type: 'Composing';
+  on: boolean;
 }
 
 /** When a result reaches the master (design: reintegration). */
@@ -139,7 +152,7 @@ export interface IDetail {
   notes: string[];
   artifacts: IArtifactLine[];
   trusted: boolean;
-  kind: 'agent' | 'code' | 'master';
+  kind: 'agent' | 'code' | 'master' | 'reply';
   first: number;
   outputs: { [key: string]: any }[];
 }
@@ -240,6 +253,15 @@ export interface IProblem {
   message: string;
 }
 
+/** What a task asks the person: the answer names the digest, so that it is an answer to this very action. */
+export interface IQuestion {
+  action: string;
+  detail: string;
+  digest: string;
+  proposal: boolean;
+  more: number;
+}
+
 /** All tasks, in the order of dispatch; the first message to each page, and again when it may have missed one. */
 export interface ISnapshot {
   type: 'Snapshot';
@@ -250,6 +272,8 @@ export interface ISnapshot {
   private: boolean;
   blocked: string;
   workers: string[];
+  master: string;
+  turn: ITurn | null;
   cards: ICard[];
 }
 
@@ -274,6 +298,26 @@ export interface IStep {
   reason: string;
 }
 
+/** The newest turn of the master; ``text`` is the end of its reply so far, as plain text. */
+export interface ITurn {
+  number: number;
+  state: TurnState;
+  wake: boolean;
+  text: string;
+  note: string;
+  cell: string;
+}
+
+/** The person wants the master's running turn stopped, or the one that failed to go on. */
+export interface ITurnAct {
+  type: 'TurnAct';
+  request: string;
+  action: 'retry' | 'stop';
+}
+
+/** Where a turn of the master stands. */
+export type TurnState = 'done' | 'failed' | 'running' | 'stopped';
+
 /** A panel of that task is open (or no longer): answered by :class:`Detail`, then :class:`Output` as it comes. */
 export interface IWatch {
   type: 'Watch';
@@ -281,6 +325,6 @@ export interface IWatch {
   on?: boolean;
 }
 
-export type ToKernel = IHello | IPageChanged | IPong | IAct | ISteer | ICompose | IWatch | IFetch | IClaim | IAck | IBye;
+export type ToKernel = IHello | IPageChanged | IPong | IAct | ISteer | ICompose | IComposing | ITurnAct | IWatch | IFetch | IClaim | IAck | IBye;
 
 export type ToPage = ISnapshot | IChanges | IMismatch | IAnswer | IProblem | IDetail | IOutput | IChunk | IOffer | IGrant | IPing;

@@ -19,6 +19,7 @@ import { loadExtension } from './places';
 import { Preferences } from './preferences';
 import { OpenTabs } from './restoring';
 import { Sidebar, SIDEBAR_ID } from './sidebar';
+import { Disclosures } from './sidebar/disclosures';
 
 /** What the application offers; null where it does not (Notebook 7 has no ILabShell). */
 export interface IUiDeps {
@@ -36,6 +37,7 @@ export interface IUiDeps {
 /** The same, and what all that is opened later shares. */
 export interface IUi extends IUiDeps {
   actions: Actions;
+  disclosures: Disclosures;
   preferences: Preferences;
   tabs: OpenTabs;
 }
@@ -44,8 +46,9 @@ export function activateUi(app: JupyterFrontEnd, model: OrchestraModel, given: I
   const { tracker, trans } = given;
   const preferences = new Preferences();
   const actions = new Actions(trans);
+  const disclosures = new Disclosures();
   const tabs = new OpenTabs();
-  const ui: IUi = { ...given, actions, preferences, tabs };
+  const ui: IUi = { ...given, actions, disclosures, preferences, tabs };
   const counts = new Counts(model);
   const execute = (id: string, uid?: string): void => {
     void app.commands.execute(id, uid === undefined ? {} : { uid });
@@ -58,6 +61,7 @@ export function activateUi(app: JupyterFrontEnd, model: OrchestraModel, given: I
     tools: {
       trans,
       actions,
+      disclosures,
       open: uid => void openTask(uid),
       goToCell: (_, card) => execute(Ids.goToCell, card.uid)
     },
@@ -82,7 +86,7 @@ export function activateUi(app: JupyterFrontEnd, model: OrchestraModel, given: I
   ui.rendermime.addFactory(cardLineFactory(model, trans, showTask), CARD_LINE_RANK);
   const ways: IWays = { showSidebar, showTask, openTask: uid => execute(Ids.open, uid) };
   speakOfTasks(counts, async () => (await import('./outside/outside')).speakOutside(model, counts, ui, ways));
-  keepCommandsFresh(app, counts, ui);
+  keepCommandsFresh(app, model, counts, ui);
   if (ui.settings !== null) {
     preferences.follow(ui.settings).catch(error => console.warn('Orchestra keeps its default settings:', error));
   }
@@ -109,8 +113,16 @@ function speakOfTasks(counts: Counts, load: () => Promise<void>): void {
 }
 
 /** The palette asks anew whether a command makes sense when it is told so. */
-function keepCommandsFresh(app: JupyterFrontEnd, counts: Counts, { tracker }: IUiDeps): void {
+function keepCommandsFresh(app: JupyterFrontEnd, model: OrchestraModel, counts: Counts, { tracker }: IUiDeps): void {
   const refresh = (): void => Object.values(Ids).forEach(id => app.commands.notifyCommandChanged(id));
+  let before = '';
   counts.changed.connect(refresh);
+  counts.settled.connect(() => {
+    const turn = model.current?.turn?.state ?? '';
+    if (turn !== before) {
+      before = turn;
+      refresh();
+    }
+  });
   tracker.activeCellChanged.connect(() => app.commands.notifyCommandChanged(Ids.togglePin));
 }

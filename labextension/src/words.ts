@@ -1,11 +1,11 @@
 /** The words and figures that a person reads, from plain values. It knows no widget and holds nothing. */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { Action } from './actions';
+import type { Action, Verdict } from './actions';
 import type { Section } from './sidebar/listing';
 import type { Group, NotebookModel } from './model';
 import { hasEnded } from './model';
-import type { ICard, State } from './protocol';
+import type { ICard, IQuestion, ITurn, State, TurnState } from './protocol';
 
 /** A state as the card says it; a word of its own while a cancel is under way. */
 export function stateWord(card: Pick<ICard, 'state' | 'stopping'>, trans: TranslationBundle): string {
@@ -37,8 +37,40 @@ export function actionWord(action: Action, trans: TranslationBundle): string {
   return words[action];
 }
 
+/** How a question can be answered, as buttons say it. */
+export function verdictWord(verdict: Verdict, trans: TranslationBundle): string {
+  const words: Record<Verdict, string> = {
+    approve: trans.__('Approve'),
+    always: trans.__('Always'),
+    decline: trans.__('Decline')
+  };
+  return words[verdict];
+}
+
+/** Who asks, and what for. */
+export function asking({ action, proposal }: IQuestion, trans: TranslationBundle): string {
+  return proposal ? trans.__('The master proposes: %1', action) : trans.__('It asks: %1', action);
+}
+
+/** Where a turn of the master stands. */
+export function turnWord(turn: Pick<ITurn, 'state' | 'wake'>, trans: TranslationBundle): string {
+  const words: Record<TurnState, string> = {
+    running: turn.wake ? trans.__('The master goes on') : trans.__('The master answers'),
+    done: trans.__('The master has answered'),
+    failed: trans.__('The master could not go on'),
+    stopped: trans.__('The master was stopped')
+  };
+  return words[turn.state];
+}
+
 /** What a task needs of the person; where buttons do it, without the magics that do it too. */
-export function need(card: Pick<ICard, 'state' | 'needs_you'>, trans: TranslationBundle): string {
+export function need(
+  card: Pick<ICard, 'state' | 'needs_you'> & Partial<Pick<ICard, 'question'>>,
+  trans: TranslationBundle
+): string {
+  if (card.question) {
+    return asking(card.question, trans);
+  }
   return card.state === 'lost' && card.needs_you !== '' ? trans.__('retry it or drop it') : card.needs_you;
 }
 
@@ -95,9 +127,9 @@ export function price(dollars: number): string {
   return dollars > 0 && dollars < 0.01 ? '<$0.01' : `$${dollars.toFixed(2)}`;
 }
 
-/** What a task is: worker, role, tier, and which attempt. */
+/** What a task is: worker, role, tier, model, and which attempt. */
 export function facts(card: ICard, trans: TranslationBundle): string[] {
-  const parts = [card.worker, card.role, card.tier].filter(part => part !== '');
+  const parts = [card.worker, card.role, card.tier, card.model].filter(part => part !== '');
   if (card.attempt > 1) {
     parts.push(trans.__('attempt %1', card.attempt));
   }

@@ -21,6 +21,8 @@ function opened(): { kernel: FakeKernel; runs: ServerRuns; run: (id: string, cod
   return { kernel, runs: ServerRuns.of(asKernel(kernel)), run, end: () => ends.shift()?.() };
 }
 
+beforeEach(() => localStorage.clear());
+
 test('cells that the server runs are known by the requests that it sends, in the order of asking', () => {
   const { kernel, runs, run } = opened();
   void run('a', 'x');
@@ -47,6 +49,17 @@ test('a cell that the server never came to does not take the place of the next',
   void run('b', 'x');
   begin(kernel, 'r', 'x');
   expect(runs.cellOf('r')).toBe('b');
+});
+
+test('a page that is loaded again knows the cells that it had the server run, of the last 200 requests', () => {
+  const { kernel, run } = opened();
+  for (let index = 0; index <= 200; index++) {
+    void run(`c${index}`, 'x');
+    begin(kernel, `q${index}`, 'x');
+  }
+  const again = new ServerRuns(asKernel(kernel));
+  expect(['q0', 'q1', 'q200'].map(request => again.cellOf(request))).toEqual(['', 'c1', 'c200']);
+  expect(new ServerRuns(asKernel(new FakeKernel('another'))).cellOf('q200')).toBe('');
 });
 
 test('the default executor is left as it is', () => {

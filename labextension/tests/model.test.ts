@@ -33,7 +33,7 @@ test('a snapshot replaces what was known and makes the notebook ready', () => {
 test('changes add, change and remove cards', () => {
   const model = ready([card({ uid: 'a', line: 'x' }), card({ uid: 'b' })]);
   const missed = model.take({
-    ...{ type: 'Changes', seq: 8, now: 1, blocked: 'disk full' },
+    ...{ type: 'Changes', seq: 8, now: 1, blocked: 'disk full', master: null, turn: null },
     cards: [card({ uid: 'a', line: 'y' }), card({ uid: 'c' })],
     gone: ['b']
   });
@@ -43,9 +43,34 @@ test('changes add, change and remove cards', () => {
   expect(model.blocked).toBe('disk full');
 });
 
+test('who answers and the newest turn stay until they change', () => {
+  const model = ready();
+  expect([model.master, model.turn?.state]).toEqual([snapshot.master, 'running']);
+  const change = { type: 'Changes' as const, now: 1, blocked: '', cards: [], gone: [] };
+  model.take({ ...change, seq: 8, master: null, turn: { ...snapshot.turn!, state: 'failed' } });
+  model.take({ ...change, seq: 9, master: 'the rules planner', turn: null });
+  expect([model.master, model.turn?.state]).toEqual(['the rules planner', 'failed']);
+  model.stand('unloaded');
+  expect([model.master, model.turn]).toEqual(['', null]);
+});
+
+test('typing in a page is said to its kernel', () => {
+  const model = ready();
+  const sent: ToKernel[] = [];
+  model.connect(message => sent.push(message));
+  model.composing.typed('composer');
+  model.composing.typed('cell');
+  model.composing.left('composer');
+  model.composing.left('cell');
+  expect(sent).toEqual([
+    { type: 'Composing', on: true },
+    { type: 'Composing', on: false }
+  ]);
+});
+
 test('a gap in the numbers is seen and changes nothing', () => {
   const model = ready([card({ uid: 'a' })]);
-  const missed = model.take({ type: 'Changes', seq: 9, now: 1, blocked: '', cards: [], gone: ['a'] });
+  const missed = model.take({ type: 'Changes', seq: 9, now: 1, blocked: '', cards: [], gone: ['a'], master: null, turn: null });
   expect(missed).toBe(true);
   expect([...model.cards.keys()]).toEqual(['a']);
 });

@@ -45,6 +45,6 @@ test('each kind of message has a golden one', () => {
     ['Answer', 'Changes', 'Chunk', 'Detail', 'Grant', 'Mismatch', 'Offer', 'Output', 'Ping', 'Problem', 'Snapshot'].sort()
   );
   expect([...kinds('to_kernel')].sort()).toEqual(
-    ['Ack', 'Act', 'Bye', 'Claim', 'Compose', 'Fetch', 'Hello', 'PageChanged', 'Pong', 'Steer', 'Watch'].sort()
+    ['Ack', 'Act', 'Bye', 'Claim', 'Compose', 'Composing', 'Fetch', 'Hello', 'PageChanged', 'Pong', 'Steer', 'TurnAct', 'Watch'].sort()
   );
 });

@@ -303,7 +303,7 @@ class NotebookPage:
         """Write into the composer and send it."""
         box = self.sidebar.get_by_role("textbox").last
         box.fill(text)
-        send = self.sidebar.get_by_role("button", name="Dispatch")
+        send = self.sidebar.get_by_role("button", name="Send")
         expect(send).to_have_attribute("aria-disabled", "false", timeout=1000 * PATIENCE)
         box.press("Shift+Enter")
 

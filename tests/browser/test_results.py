@@ -69,6 +69,22 @@ def test_a_result_does_not_touch_who_is_typing(desk: Desk, app: App, gate: Gate)
     assert page.results("slow")
 
 
+def test_a_result_leaves_the_editors_of_all_other_cells_alone(desk: Desk, gate: Gate) -> None:
+    page = desk.open(LOAD, gate.cell("slow", "'came'"), *["y = 0"] * 3, "").load()
+    page.run("c1")
+    page.select("c4")
+    page.in_panel(
+        "panel.moves = 0; for (const { editor } of notebook.widgets) { const move = editor.setCursorPosition;"
+        "editor.setCursorPosition = (...given) => { panel.moves += 1; move.apply(editor, given); }; }"
+    )
+    gate.open()
+    page.wait_result("slow")
+    assert page.in_panel("return panel.moves;") == 0
+    assert page.editing()["active"] == "c4"
+    page.select("c3")
+    assert page.in_panel("return panel.moves;") > 0, "JupyterLab no longer does what is kept from it"
+
+
 def test_a_result_comes_into_a_tab_in_the_background(desk: Desk, gate: Gate) -> None:
     desk.site.write("front.ipynb", ["in_front = 1"])
     page = desk.open(LOAD, gate.cell("back", "'came'"), "").load()
@@ -340,3 +356,14 @@ def test_results_of_cells_that_the_server_runs_stand_below_them(executor_desk: D
     page.wait_result("fit")
     page.wait_result("other")
     assert page.order() == ["c0", "c1", "=fit", "c2", "c3", "=other", "c4"]
+
+
+def test_they_do_after_a_reload_too(executor_desk: Desk, gate: Gate) -> None:
+    page = executor_desk.open(LOAD, gate.cell("slow", "'came'"), "x = 1", "").load()
+    page.run("c1")
+    page.wait_state("slow", "running")
+    page.save()
+    page.reload().show_sidebar().wait_attached()
+    gate.open()
+    page.wait_result("slow")
+    assert page.order() == ["c0", "c1", "=slow", "c2", "c3"]

@@ -18,6 +18,8 @@ export interface IMark {
   uid: string;
   attempt: number;
   part: number;
+  /** `code`, `agent`, `master` or `reply`. */
+  kind?: string;
   /** The dispatching cell and the cohort, by which a later result finds the cell that it replaces. */
   cell?: string;
   cohort?: string;
@@ -65,8 +67,16 @@ export function succeed(mark: IMark, old: IMark): IMark {
   return { ...mark, was: [...new Set(was)].slice(-REPLACED_LIMIT) };
 }
 
+/** Results take the place of results, the master's words that of the master's words. */
+function familyOf({ kind }: IMark): string {
+  return kind === 'master' || kind === 'reply' ? kind : 'result';
+}
+
 /** Whether a result leaves another's place to it: a later attempt, or a later run of the dispatching cell, does. */
 export function gives(old: IMark, next: IMark): boolean {
+  if (familyOf(old) !== familyOf(next)) {
+    return false;
+  }
   if (old.uid === next.uid) {
     return old.attempt < next.attempt;
   }

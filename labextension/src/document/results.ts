@@ -6,6 +6,7 @@ import type { PartialJSONObject } from '@lumino/coreutils';
 import type { Cell, IMark, Notebook } from './mark';
 import { asMark, deletedIn, gives, isEdited, KEY, keyOf, markOf, resultOf, succeed, sumOf } from './mark';
 import type { IClaim, IGrant, INewCell, IOffer } from '../protocol';
+import { putReply, takesReply } from './reply';
 
 /** What the page knows of a cell and the document does not. */
 export interface ICells {
@@ -40,7 +41,15 @@ export function standingOf(notebook: Notebook, uid: string, attempt: number): IC
   return isGone ? 'deleted' : 'absent';
 }
 
+/** Whether it is a reply that is offered: it belongs into the very cell that it is for. */
+export function isReply({ cell, into }: IOffer): boolean {
+  return into !== '' && into === cell;
+}
+
 export function isAnchored(notebook: Notebook, offer: IOffer): boolean {
+  if (isReply(offer)) {
+    return takesReply(notebook.cells[indexOf(notebook, offer.into)]);
+  }
   return indexOf(notebook, offer.cell) >= 0 || indexOf(notebook, offer.into) >= 0;
 }
 
@@ -49,7 +58,10 @@ export function insert(notebook: Notebook, grant: IGrant, cells: ICells): string
   const placed: string[] = [];
   // One transaction for each step: the list of cells does not follow before a transaction ends.
   for (const part of missing(notebook, grant)) {
-    placed.push(place(notebook, grant, part, placed, cells));
+    const id = part.mark.kind === 'reply' ? answer(notebook, grant, part, cells) : place(notebook, grant, part, placed, cells);
+    if (id !== '') {
+      placed.push(id);
+    }
   }
   if (grant.last) {
     removeLeftovers(notebook, grant, cells);
@@ -89,6 +101,16 @@ function place(notebook: Notebook, grant: IGrant, part: IPart, placed: readonly 
   const index = indexBelow(notebook, grant.cell, placed);
   notebook.transact(() => notebook.insertCells(index, [asCell(part, part.cell.id)]), false);
   return part.cell.id;
+}
+
+/** Empty while the cell runs, or is to run, once more: what it shows then would go with what it showed before. */
+function answer(notebook: Notebook, grant: IGrant, part: IPart, cells: ICells): string {
+  const cell = notebook.cells[indexOf(notebook, grant.into)];
+  if (cell === undefined || !takesReply(cell) || cells.isQueued(cell.id)) {
+    return '';
+  }
+  putReply(notebook, cell, part.cell, part.mark);
+  return cell.id;
 }
 
 // --- where a new cell goes
@@ -153,8 +175,9 @@ function fillInto(notebook: Notebook, index: number, grant: IGrant, part: IPart,
 /** A result cell of an earlier run of the dispatching cell that the person left as it was: its own first, then by name. */
 function predecessor(notebook: Notebook, part: IPart, cells: ICells): number {
   const candidates = notebook.cells.filter(cell => {
-    const mayWrite = isFree(cell, cells) || (!cells.isTouched(cell.id) && !mustSwap(cell, part, cells));
-    return isOutdated(cell, part.mark) && mayWrite;
+    // Asked of few cells only: each question to the page takes as long as the notebook is.
+    const mayWrite = (): boolean => isFree(cell, cells) || (!cells.isTouched(cell.id) && !mustSwap(cell, part, cells));
+    return isOutdated(cell, part.mark) && mayWrite();
   });
   const samePart = candidates.filter(cell => markOf(cell)?.part === part.mark.part);
   const own = samePart.find(cell => markOf(cell)?.uid === part.mark.uid);

@@ -2,6 +2,9 @@
 import type { INotebookCellExecutor } from '@jupyterlab/notebook';
 import type { Kernel } from '@jupyterlab/services';
 
+import type { IShelf } from './shelf';
+import { serverRuns } from './shelf';
+
 interface IRun {
   cell: string;
   code: string;
@@ -9,7 +12,7 @@ interface IRun {
 
 const all = new WeakMap<Kernel.IKernelConnection, ServerRuns>();
 
-/** The cells that this page had the server run. */
+/** The cells that this page had the server run; what it knew before a reload it knows still. */
 export class ServerRuns {
   static of(kernel: Kernel.IKernelConnection): ServerRuns {
     let runs = all.get(kernel);
@@ -20,7 +23,10 @@ export class ServerRuns {
     return runs;
   }
 
-  constructor(private readonly _kernel: Kernel.IKernelConnection) {
+  constructor(
+    private readonly _kernel: Kernel.IKernelConnection,
+    private readonly _shelf: IShelf = serverRuns
+  ) {
     _kernel.anyMessage.connect(this._watch, this);
   }
 
@@ -34,7 +40,7 @@ export class ServerRuns {
 
   /** The cell of a request, empty where unknown. */
   cellOf(request: string): string {
-    return this._cells.get(request) ?? '';
+    return this._cells.get(request) ?? this._shelf.get(this._kernel.id, request) ?? '';
   }
 
   /** The kernel repeats the code of each request that it begins; the server sends them in the order of asking. */
@@ -47,7 +53,9 @@ export class ServerRuns {
     const index = this._waiting.findIndex(run => run.code === code);
     if (index >= 0 && request !== undefined) {
       const [run] = this._waiting.splice(index, 1);
-      this._cells.set(request, (run as IRun).cell);
+      const { cell } = run as IRun;
+      this._cells.set(request, cell);
+      this._shelf.set(this._kernel.id, request, cell);
     }
   }
 

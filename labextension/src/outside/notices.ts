@@ -11,9 +11,9 @@ import { need } from '../words';
 const TOLD = 'jupyter-orchestra:told';
 const SINGLY = 3; // more than this at once are told of in one notice
 
-/** What a task needs now: a new attempt or another reason is something new. */
+/** What a task needs now: a new attempt, another reason or another question is something new. */
 function reasonOf(card: ICard): string {
-  return `${card.uid} ${card.attempt} ${card.needs_you}`;
+  return `${card.uid} ${card.attempt} ${card.question?.digest ?? card.needs_you}`;
 }
 
 export class Notices {

@@ -2,7 +2,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
-import type { Action } from '../actions';
+import type { Action, Pending, Verdict } from '../actions';
 import { possible } from '../actions';
 import { Elapsed } from '../sidebar/elapsed';
 import { StateMark } from '../glyphs';
@@ -10,18 +10,23 @@ import type { NotebookModel } from '../model';
 import { hasEnded } from '../model';
 import { hasCell } from '../places';
 import type { ICard } from '../protocol';
+import { QuestionBlock } from '../question';
 import type { Whereabouts } from './watch';
-import { actionWord, facts, need, said, stateWord } from '../words';
+import { actionWord, facts, need, said, stateWord, usage } from '../words';
 
 interface IPanelHeaderProps {
   card: ICard;
   notebook: NotebookModel;
   whereabouts: Whereabouts;
   explanation: string;
-  pending: Action | null;
+  pending: Pending;
   /** Why the last action was refused; empty when it was not. */
   problem: string;
   act: (action: Action) => void;
+  answer: (verdict: Verdict) => void;
+  /** Whether the action that it asks for is shown whole. */
+  disclosed: boolean;
+  disclose: () => void;
   goToCell: () => void;
   /** Closes the panel, where its place has no way to close it. */
   close: (() => void) | null;
@@ -29,11 +34,11 @@ interface IPanelHeaderProps {
 }
 
 export function PanelHeader(props: IPanelHeaderProps): JSX.Element {
-  const { card, explanation, notebook, problem, trans, whereabouts } = props;
+  const { answer, card, disclose, disclosed, explanation, notebook, pending, problem, trans, whereabouts } = props;
   const isLive = whereabouts === 'here';
   // The kernel explains what does not go on; what a task says of itself is newer.
   const goesOn = (card.state === 'running' && !card.stopping) || hasEnded(card);
-  const why = goesOn ? said(card) : explanation;
+  const why = goesOn || card.question !== null ? said(card) : explanation;
   return (
     <div className="jp-OrchestraPanel-head" data-state={card.state}>
       <div className="jp-OrchestraPanel-title">
@@ -43,11 +48,24 @@ export function PanelHeader(props: IPanelHeaderProps): JSX.Element {
           {stateWord(card, trans)}
         </span>
         <Elapsed card={card} notebook={notebook} />
-        <span className="jp-OrchestraPanel-facts">{facts(card, trans).join(' · ')}</span>
+        <span className="jp-OrchestraPanel-facts">
+          {[...facts(card, trans), usage(card, trans)].filter(fact => fact !== '').join(' · ')}
+        </span>
         <Buttons {...props} isLive={isLive} />
       </div>
       {card.progress !== null && <Progress card={card} trans={trans} />}
-      {card.needs_you !== '' && <p className="jp-OrchestraPanel-needs">{need(card, trans)}</p>}
+      {card.question !== null ? (
+        <QuestionBlock
+          {...{ question: card.question, pending, answer, trans }}
+          name={card.name}
+          isOpen={disclosed}
+          live={isLive}
+          reached
+          toggle={disclose}
+        />
+      ) : (
+        card.needs_you !== '' && <p className="jp-OrchestraPanel-needs">{need(card, trans)}</p>
+      )}
       {why !== '' && isLive && <p className="jp-OrchestraPanel-why">{why}</p>}
       {!isLive && (
         <p className="jp-OrchestraPanel-away" role="status">

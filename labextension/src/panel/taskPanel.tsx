@@ -35,7 +35,7 @@ export class TaskPanel extends Panel {
     private _name = ''
   ) {
     super();
-    const { actions, rendermime, trans } = _ui;
+    const { actions, disclosures, rendermime, trans } = _ui;
     this.addClass('jp-OrchestraPanel');
     this._untrusted = createUntrustedRegistry(rendermime);
     this._watch = new TaskWatch(_model, uid);
@@ -57,6 +57,7 @@ export class TaskPanel extends Panel {
     this.addWidget(this._body);
     this._watch.changed.connect(this._refresh, this);
     actions.changed.connect(this._header.update, this._header);
+    disclosures.changed.connect(this._header.update, this._header);
     this._watch.came.connect((_, news) => this._output.take(news, this._isTrusted()));
     this._refresh();
   }
@@ -111,10 +112,11 @@ export class TaskPanel extends Panel {
 
   private _drawHeader(): JSX.Element {
     const { card, detail, notebook, whereabouts } = this._watch;
-    const { actions, labShell, trans } = this._ui;
+    const { actions, disclosures, labShell, trans } = this._ui;
     if (card === null || notebook === null) {
       return <p className="jp-OrchestraPanel-away">{this._lament()}</p>;
     }
+    const { question } = card;
     return (
       <PanelHeader
         card={card}
@@ -124,6 +126,9 @@ export class TaskPanel extends Panel {
         pending={actions.pendingOf(card.uid)}
         problem={actions.refusalOf(card)}
         act={action => void actions.act(notebook, card, action)}
+        answer={verdict => question !== null && void actions.answer(notebook, card, question, verdict)}
+        disclosed={question !== null && disclosures.isOpen(question)}
+        disclose={() => question !== null && disclosures.toggle(question)}
         goToCell={() => void this._app.commands.execute(Ids.goToCell, { uid: card.uid })}
         close={labShell === null ? () => this.dispose() : null}
         trans={trans}
@@ -175,7 +180,9 @@ export class TaskPanel extends Panel {
       if (this._talk.widgets.length === 0) {
         const line = new Widget({ node: document.createElement('p') });
         line.addClass('jp-OrchestraPanel-notice');
-        line.node.textContent = trans.__('The worker %1 takes no messages.', card.worker);
+        line.node.textContent = hasEnded(card)
+          ? trans.__('The task has ended: it takes no messages.')
+          : trans.__('The worker %1 takes no messages.', card.worker);
         this._talk.addWidget(line);
       }
       return;

@@ -2,8 +2,10 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
-import type { Action, Actions } from '../actions';
+import type { Actions, Pending } from '../actions';
 import { possible } from '../actions';
+import type { Disclosures } from './disclosures';
+import { questionHeight } from './disclosures';
 import { Elapsed } from './elapsed';
 import { Glyph, StateMark } from '../glyphs';
 import type { GlyphName } from '../glyphs';
@@ -11,12 +13,14 @@ import type { NotebookModel } from '../model';
 import { hasEnded } from '../model';
 import { hasCell } from '../places';
 import type { ICard } from '../protocol';
+import { QuestionBlock } from '../question';
 import { actionWord, facts, need, stateWord, usage } from '../words';
 
 /** What cards share; the same object for the life of the sidebar. */
 export interface ITools {
   trans: TranslationBundle;
   actions: Actions;
+  disclosures: Disclosures;
   open(uid: string): void;
   goToCell(notebook: NotebookModel, card: ICard): void;
 }
@@ -27,12 +31,14 @@ export interface ICardProps {
   card: ICard;
   /** What there is to say beside its state. */
   text: string;
-  pending: Action | null;
+  pending: Pending;
   refusal: string;
   /** Whether the kernel hears what is clicked. */
   live: boolean;
   /** Whether Tab reaches its buttons: those of the card that has the focus. */
   reached: boolean;
+  /** Whether it shows the action that it asks for whole. */
+  disclosed: boolean;
 }
 
 /** The ids of what names and describes a card. */
@@ -54,9 +60,12 @@ function needLines(text: string): number {
 }
 
 /** Height of a card at the normal size of text, in pixels; the style sheet has the same measures. */
-export function cardHeight(card: ICard, refusal: string, trans: TranslationBundle): number {
-  const lines = needLines(need(card, trans));
-  return 68 + (hasProgress(card) ? 5 : 0) + 16 * lines + (refusal !== '' ? 16 : 0);
+export function cardHeight(card: ICard, refusal: string, { trans, disclosures }: ITools): number {
+  const { question } = card;
+  const needed = need(card, trans);
+  const asks =
+    question === null ? 16 * needLines(needed) : questionHeight(needed, question.detail, disclosures.isOpen(question));
+  return 68 + (hasProgress(card) ? 5 : 0) + asks + (refusal !== '' ? 16 : 0);
 }
 
 interface IButtonProps {
@@ -147,9 +156,10 @@ function Line({ card, text, trans }: { card: ICard; text: string; trans: Transla
 }
 
 export const Card = React.memo(function Card(props: ICardProps): JSX.Element {
-  const { tools, notebook, card, text, refusal } = props;
-  const { trans } = tools;
-  const needed = need(card, trans);
+  const { tools, notebook, card, text, refusal, pending, live, reached, disclosed } = props;
+  const { trans, actions, disclosures } = tools;
+  const { question } = card;
+  const needed = question === null ? need(card, trans) : '';
   const about = facts(card, trans).join(' · ');
   return (
     <div className="jp-Orchestra-card" data-mark={card.needs_you !== '' ? 'needs-you' : card.state}>
@@ -171,6 +181,16 @@ export const Card = React.memo(function Card(props: ICardProps): JSX.Element {
         <div className={`jp-Orchestra-need jp-mod-lines${needLines(needed)}`} title={needed}>
           {needed}
         </div>
+      )}
+      {question !== null && (
+        <QuestionBlock
+          {...{ question, live, pending, reached, trans }}
+          name={card.name}
+          isOpen={disclosed}
+          isMeasured
+          toggle={() => disclosures.toggle(question)}
+          answer={verdict => void actions.answer(notebook, card, question, verdict)}
+        />
       )}
       {refusal !== '' && (
         <div className="jp-Orchestra-refusal" role="status" title={refusal}>

@@ -18,7 +18,7 @@ const HEADER = 28;
 const SPARE = 6; // rows kept beyond the edges, so that a quick scroll shows no gap
 
 function heightOf(row: Row, tools: ITools): number {
-  return row.kind === 'header' ? HEADER : cardHeight(row.card, tools.actions.refusalOf(row.card), tools.trans);
+  return row.kind === 'header' ? HEADER : cardHeight(row.card, tools.actions.refusalOf(row.card), tools);
 }
 
 /** The rows to draw, those of one list together. */
@@ -64,7 +64,7 @@ export function CardList(props: IListProps): JSX.Element {
   const onKeyDown = (event: React.KeyboardEvent): void => {
     const from = event.target as HTMLElement;
     const at = from.closest<HTMLElement>('[data-key]')?.dataset['key'];
-    if (at === undefined || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) {
+    if (at === undefined || from.tagName === 'PRE' || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) {
       return;
     }
     const index = rows.findIndex(row => row.key === at);

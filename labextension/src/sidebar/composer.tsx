@@ -1,10 +1,13 @@
-/** The box at the foot of the sidebar. It holds what was typed, and knows a notebook to send it to. */
+/** The box at the foot of the sidebar, in which the person speaks to the master. It knows a notebook to send it to. */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 import React, { useEffect, useId, useLayoutEffect, useReducer, useRef } from 'react';
 
+import type { Actions } from '../actions';
 import type { NotebookModel } from '../model';
+import type { IAnswer } from '../protocol';
+import { TurnLine } from './turnLine';
 
 const DRAFT = 'jupyter-orchestra:draft';
 
@@ -44,11 +47,15 @@ export class Draft {
       keepDraft(this.text);
     }
     const refusal = answer.message || trans.__('the kernel is not there');
-    this.outcome = answer.ok ? answer.message || trans.__('dispatched %1', answer.names.join(', ')) : refusal;
+    this.outcome = answer.ok ? answer.message || outcomeOf(answer, trans) : refusal;
     this._changed.emit();
   }
 
   private _changed = new Signal<this, void>(this);
+}
+
+function outcomeOf({ names }: IAnswer, trans: TranslationBundle): string {
+  return names.length > 0 ? trans.__('dispatched %1', names.join(', ')) : trans.__('sent');
 }
 
 function readDraft(): string {
@@ -71,8 +78,12 @@ interface IComposerProps {
   draft: Draft;
   wish: { composer: boolean };
   notebook: NotebookModel | null;
+  actions: Actions;
   trans: TranslationBundle;
 }
+
+/** Where the person types, of the places that one page has. */
+const PLACE = 'composer';
 
 function fit(box: HTMLTextAreaElement): void {
   box.style.height = 'auto';
@@ -87,10 +98,11 @@ function hintFor(draft: Draft, ready: boolean, trans: TranslationBundle): string
   return ready || draft.text.trim() === '' ? '' : trans.__('This needs a notebook with Orchestra loaded.');
 }
 
-export function Composer({ draft, notebook, wish, trans }: IComposerProps): JSX.Element {
+export function Composer({ draft, notebook, wish, actions, trans }: IComposerProps): JSX.Element {
   const [, redraw] = useReducer((count: number) => count + 1, 0);
   const box = useRef<HTMLTextAreaElement>(null);
   const hint = useId();
+  const who = useId();
   useEffect(() => {
     const listener = (): void => redraw();
     draft.changed.connect(listener);
@@ -108,8 +120,13 @@ export function Composer({ draft, notebook, wish, trans }: IComposerProps): JSX.
   const ready = notebook !== null && notebook.standing === 'ready';
   const send = (): void => {
     if (ready) {
+      notebook.composing.left(PLACE);
       void draft.send(notebook, trans);
     }
+  };
+  const type = (text: string): void => {
+    draft.type(text);
+    text.trim() === '' ? notebook?.composing.left(PLACE) : notebook?.composing.typed(PLACE);
   };
   const onKeyDown = (event: React.KeyboardEvent): void => {
     if (event.key === 'Enter' && (event.shiftKey || event.ctrlKey || event.metaKey) && !event.nativeEvent.isComposing) {
@@ -120,15 +137,21 @@ export function Composer({ draft, notebook, wish, trans }: IComposerProps): JSX.
   };
   return (
     <div className="jp-Orchestra-composer">
+      {ready && <TurnLine {...{ notebook, actions, trans }} />}
+      {ready && notebook.master !== '' && (
+        <div className="jp-Orchestra-master" id={who} title={notebook.master}>
+          {notebook.master}
+        </div>
+      )}
       <textarea
         ref={box}
         rows={2}
-        spellCheck={false}
         value={draft.text}
-        aria-label={trans.__('Python to dispatch')}
-        aria-describedby={hint}
-        placeholder={trans.__('Python for the background; Shift+Enter dispatches it')}
-        onChange={event => draft.type(event.target.value)}
+        aria-label={trans.__('Message to the master')}
+        aria-describedby={ready && notebook.master !== '' ? `${who} ${hint}` : hint}
+        placeholder={trans.__('Message to the master; Shift+Enter sends it')}
+        onChange={event => type(event.target.value)}
+        onBlur={() => notebook?.composing.left(PLACE)}
         onKeyDown={onKeyDown}
       />
       <div className="jp-Orchestra-send">
@@ -139,10 +162,10 @@ export function Composer({ draft, notebook, wish, trans }: IComposerProps): JSX.
           type="button"
           className="jp-Orchestra-dispatch"
           aria-disabled={!ready || draft.pending || draft.text.trim() === ''}
-          title={trans.__('Flags on a first line %%dispatch are allowed')}
+          title={trans.__('Send it to the master; what begins with %%dispatch is dispatched as it is')}
           onClick={send}
         >
-          {trans.__('Dispatch')}
+          {trans.__('Send')}
         </button>
       </div>
     </div>

@@ -42,7 +42,7 @@ function useChanges(sidebar: Sidebar, { model, preferences, tools }: ISidebarOpt
       setVisible(sidebar.isVisible);
       onChange();
     };
-    const signals = [model.changed, preferences.changed, tools.actions.changed] as ISignal<unknown, void>[];
+    const signals = [model.changed, preferences.changed, tools.actions.changed, tools.disclosures.changed] as ISignal<unknown, void>[];
     signals.forEach(signal => signal.connect(onChange));
     sidebar.visibilityChanged.connect(onVisibility);
     onVisibility();
@@ -97,7 +97,7 @@ export default function Content({ sidebar, options, wish }: IContentProps): JSX.
       ) : (
         <Empty notebook={current} trans={trans} />
       )}
-      <Composer draft={draft} notebook={current} wish={wish} trans={trans} />
+      <Composer draft={draft} notebook={current} wish={wish} actions={tools.actions} trans={trans} />
     </ClocksGo.Provider>
   );
 }

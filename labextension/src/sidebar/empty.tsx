@@ -27,7 +27,8 @@ export function Empty({ notebook, trans }: IEmptyProps): JSX.Element {
           )}
         </li>
         <li>
-          {trans.__('Begin a cell with')} <code>%%dispatch</code> {trans.__('and run it')}
+          {trans.__('Begin a cell with')} <code>%%chat</code> {trans.__('to talk to the master, or with')}{' '}
+          <code>%%dispatch</code> {trans.__('to send work off')}
         </li>
         <li>{trans.__('Go on working: the result comes back as a new cell')}</li>
       </ol>

@@ -100,6 +100,7 @@ export function CardItem({ row, props, style, reached }: IItemProps): JSX.Elemen
         refusal={tools.actions.refusalOf(card)}
         live={row.notebook.standing === 'ready'}
         reached={reached}
+        disclosed={card.question !== null && tools.disclosures.isOpen(card.question)}
       />
     </div>
   );

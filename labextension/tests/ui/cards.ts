@@ -2,7 +2,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { NotebookModel } from '../../src/model';
-import type { ICard } from '../../src/protocol';
+import type { ICard, IQuestion } from '../../src/protocol';
 
 function filled(text: string, args: unknown[]): string {
   return text.replace(/%(\d)/g, (_, place) => String(args[Number(place) - 1]));
@@ -22,19 +22,23 @@ export function card(changes: Partial<ICard> = {}): ICard {
   const times = { dispatched_at: 0, queued_at: 0, started_at: 0, ended_at: null, paused_at: null, held: 0 };
   const flags = { needs_you: '', stopping: false, stage: null, pausable: true, steerable: false };
   return {
-    ...{ uid: `u${made}`, name: `task-${made}`, worker: 'kernel', role: 'worker', tier: '', state: 'running' },
+    ...{ uid: `u${made}`, name: `task-${made}`, worker: 'kernel', role: 'worker', tier: '', model: '', state: 'running' },
     ...{ origin: 'person', deliver: 'idle', attempt: 1, version: 1, order: made, after: [], cell: '', result_cell: '' },
-    ...{ progress: null, line: '', reason: '', tokens: null, cost: null },
+    ...{ progress: null, line: '', reason: '', question: null, tokens: null, cost: null },
     ...times,
     ...flags,
     ...changes
   } as ICard;
 }
 
+export function question(changes: Partial<IQuestion> = {}): IQuestion {
+  return { action: 'run: pytest', detail: 'pytest -q', digest: 'd1', proposal: false, more: 0, ...changes };
+}
+
 /** A notebook whose kernel is there and has these tasks; what is said to it comes back in `said`. */
 export function notebook(id: string, ...cards: ICard[]): NotebookModel {
   const model = new NotebookModel(id, `${id}.ipynb`);
-  const about = { seq: 0, protocol: 1, version: '0', now: 0, private: false, blocked: '', workers: [] };
-  model.take({ type: 'Snapshot', ...about, cards });
+  const about = { seq: 0, protocol: 2, version: '0', now: 0, private: false, blocked: '', workers: [] };
+  model.take({ type: 'Snapshot', ...about, master: 'the rules planner', turn: null, cards });
   return model;
 }

@@ -6,7 +6,7 @@ import { addCommands, Ids } from '../../src/commands';
 import { OrchestraModel } from '../../src/model';
 import type { ICard } from '../../src/protocol';
 import { OpenTabs } from '../../src/restoring';
-import { card, notebook, trans } from './cards';
+import { card, notebook, question, trans } from './cards';
 
 jest.mock('@jupyterlab/apputils', () => ({
   Clipboard: {},
@@ -16,6 +16,9 @@ jest.mock('@jupyterlab/apputils', () => ({
     constructor(readonly options: { namespace: string }) {}
   }
 }));
+
+const confirmAnswer = jest.fn<Promise<string | null>, unknown[]>();
+jest.mock('../../src/answering', () => ({ confirmAnswer: (...args: unknown[]) => confirmAnswer(...args) }));
 
 function registered(...cards: ICard[]): { commands: CommandRegistry; open: jest.Mock; model: OrchestraModel } {
   const commands = new CommandRegistry();
@@ -46,6 +49,33 @@ test('without a task named, the latest that it suits is taken', async () => {
 
 test('a lost task can be dropped', () => {
   expect(registered(card({ state: 'lost' })).commands.isEnabled(Ids.drop)).toBe(true);
+});
+
+test('a question is answered from the palette once it was read there', async () => {
+  const asking = card({ question: question({ proposal: true }) });
+  const { commands, model } = registered(card(), asking);
+  const said: any[] = [];
+  model.current!.connect(message => void said.push(message));
+  expect([Ids.approve, Ids.always, Ids.decline].map(id => commands.isEnabled(id))).toEqual([true, false, true]);
+  confirmAnswer.mockResolvedValueOnce(null);
+  await commands.execute(Ids.approve);
+  expect(said).toEqual([]);
+  confirmAnswer.mockResolvedValueOnce('not now');
+  void commands.execute(Ids.decline);
+  await new Promise(resolve => setTimeout(resolve));
+  expect(confirmAnswer.mock.calls[1]!.slice(0, 3)).toEqual([asking, asking.question, 'decline']);
+  expect(said).toMatchObject([{ action: 'decline', tasks: [asking.uid], digest: 'd1', why: 'not now' }]);
+});
+
+test('the master is stopped while it answers and tried again when it failed', () => {
+  const { commands, model } = registered();
+  const enabled = (): boolean[] => [Ids.stopMaster, Ids.retryMaster].map(id => commands.isEnabled(id));
+  const turn = { number: 1, state: 'running', wake: false, text: '', note: '', cell: '' } as const;
+  expect(enabled()).toEqual([false, false]);
+  model.current!.turn = turn;
+  expect(enabled()).toEqual([true, false]);
+  model.current!.turn = { ...turn, state: 'failed' };
+  expect(enabled()).toEqual([false, true]);
 });
 
 test('a panel opens again before its task is known', async () => {

@@ -4,7 +4,10 @@ import { notebook, trans } from './cards';
 
 beforeEach(() => sessionStorage.clear());
 
-function sent(text: string): { draft: Draft; done: Promise<void>; answer: (ok: boolean, message?: string) => void } {
+function sent(
+  text: string,
+  names: string[] = ['sums']
+): { draft: Draft; done: Promise<void>; answer: (ok: boolean, message?: string) => void } {
   const model = notebook('a');
   const said: Asked[] = [];
   model.connect(message => void said.push(message as Asked));
@@ -13,7 +16,7 @@ function sent(text: string): { draft: Draft; done: Promise<void>; answer: (ok: b
   const done = draft.send(model, trans);
   expect(said).toMatchObject([{ type: 'Compose', text }]);
   const answer = (ok: boolean, message = ''): void => {
-    model.take({ type: 'Answer', request: said[0]!.request, ok, message, uids: [], names: ['sums'] });
+    model.take({ type: 'Answer', request: said[0]!.request, ok, message, uids: [], names });
   };
   return { draft, done, answer };
 }
@@ -44,4 +47,11 @@ test('what is typed while an answer is awaited stays', async () => {
 test('a draft is there again after a reload', () => {
   new Draft().type('half a thought');
   expect(new Draft().text).toBe('half a thought');
+});
+
+test('a message that was taken is said to be sent', async () => {
+  const { draft, done, answer } = sent('which of these matter?', []);
+  answer(true);
+  await done;
+  expect([draft.text, draft.outcome]).toEqual(['', 'sent']);
 });

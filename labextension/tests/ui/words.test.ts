@@ -1,5 +1,5 @@
-import { awaited, duration, facts, figure, need, price, said, stateWord, summary, usage } from '../../src/words';
-import { card, notebook, trans } from './cards';
+import { asking, awaited, duration, facts, figure, need, price, said, stateWord, summary, turnWord, usage } from '../../src/words';
+import { card, notebook, question, trans } from './cards';
 
 test.each([
   [0, '0 s'],
@@ -63,4 +63,22 @@ test('a waiting task names those that it still waits for', () => {
   const model = notebook('n', done, slow, quick, later);
   expect(awaited(later, model, trans)).toBe('for slow, quick');
   expect(awaited({ ...later, state: 'queued' }, model, trans)).toBe('');
+});
+
+test('of a question is said who asks, in a card and in a notice alike', () => {
+  expect(asking(question(), trans)).toBe('It asks: run: pytest');
+  expect(asking(question({ proposal: true, action: 'dispatch scan' }), trans)).toBe('The master proposes: dispatch scan');
+  expect(need(card({ question: question(), needs_you: 'approve or decline: run: pytest' }), trans)).toBe('It asks: run: pytest');
+});
+
+test('a task says its tier and its model', () => {
+  expect(facts(card({ worker: 'agent', role: 'explorer', tier: 'fast', model: 'small-1' }), trans)).toEqual([
+    ...['agent', 'explorer', 'fast', 'small-1']
+  ]);
+});
+
+test('a turn that nobody asked for is told from an answer', () => {
+  expect(turnWord({ state: 'running', wake: false }, trans)).toBe('The master answers');
+  expect(turnWord({ state: 'running', wake: true }, trans)).toBe('The master goes on');
+  expect(turnWord({ state: 'failed', wake: true }, trans)).toBe('The master could not go on');
 });
