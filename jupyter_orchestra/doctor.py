@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
-import http.client
 import importlib.metadata
 import importlib.util
 import json
@@ -14,23 +14,25 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from jupyter_core.paths import jupyter_path
 
 import jupyter_orchestra
 from jupyter_orchestra.journal import location
+from jupyter_orchestra.models.discovery import PORTS, Config, Found, discover
+from jupyter_orchestra.models.endpoint import TIERS
 
 Status = Literal["ok", "missing", "note"]
 
 LABEXTENSION = "jupyter-orchestra"
-MODEL_PORTS = (11434, 1234, 8080, 8000)
 ACP_AGENTS = ("claude-agent-acp", "codex-acp", "opencode", "gemini")
 SMALL_SHM = 256 * 2**20  # bytes; containers often get 64 MiB
 UNUSED = "(not used by this version)"
+NO_MODEL = "A model server on this machine is found by itself; agents can't work without a model."
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -54,13 +56,15 @@ class Check(msgspec.Struct, frozen=True):
     how: str = ""
 
 
-def run_checks(journal_dir: Path | None = None) -> list[Check]:
+def run_checks(journal_dir: Path | None = None, models: Config | None = None) -> list[Check]:
     """Look at this machine and say what is there.
 
     Parameters
     ----------
     journal_dir : Path, optional
         The directory whose writability is checked; by default where the journals of this person go.
+    models : Config, optional
+        What the person has set of models; by default nothing, so that the environment and this machine tell.
 
     Returns
     -------
@@ -79,9 +83,10 @@ def run_checks(journal_dir: Path | None = None) -> list[Check]:
         ("bubblewrap", _bubblewrap),
         ("Landlock", _landlock),
         ("Chromium", _chromium),
+        ("Model endpoint", lambda: _model_endpoint(models or Config())),
+        ("ripgrep", _ripgrep),
         ("Codex CLI", _codex),
         ("ACP agents", _acp_agents),
-        ("Model endpoint", _model_endpoint),
     ]
     return [_guarded(name, probe) for name, probe in probes]
 
@@ -194,6 +199,33 @@ def _shared_memory(folder: Path = Path("/dev/shm")) -> Check:
     return Check(name, "ok", f"{_size(free)} free in {folder}")
 
 
+def _model_endpoint(models: Config, ports: Sequence[int] = PORTS) -> Check:
+    name, found = "Model endpoint", _look_for_models(models, ports)
+    endpoint = found.endpoint
+    if endpoint is None:
+        return Check(name, "note", found.line.removeprefix("master: "), NO_MODEL)
+    if "strong" not in endpoint.tiers:
+        return Check(name, "note", found.line.removeprefix("master: "))
+    names = [endpoint.tiers.get(tier, "not set") for tier in TIERS]
+    served = ", ".join(f"{tier}: {name}" for tier, name in zip(TIERS, names, strict=True))
+    served = f"all tiers: {names[0]}" if len(set(names)) == 1 else served
+    key = "key set" if endpoint.key else "no key set"
+    return Check(name, "ok", f"{endpoint.place} (from {endpoint.source}), {key}; {served}")
+
+
+def _look_for_models(models: Config, ports: Sequence[int]) -> Found:
+    """Ask for lists of models, in a thread: the loop of a notebook's kernel runs already."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, discover(models, os.environ, ports)).result()
+
+
+def _ripgrep() -> Check:
+    name, path = "ripgrep", shutil.which("rg")
+    if path is None:
+        return Check(name, "note", "not found; agents search with Python, which is slower", "apt-get install ripgrep")
+    return Check(name, "ok", path)
+
+
 # --- what this version only looks for ---------------------------------------------------------------------------------
 
 
@@ -235,33 +267,6 @@ def _acp_agents() -> Check:
     if found:
         return Check("ACP agents", "ok", f"{', '.join(found)} {UNUSED}")
     return Check("ACP agents", "note", f"none of {', '.join(ACP_AGENTS)} on PATH {UNUSED}")
-
-
-def _model_endpoint(ports: Sequence[int] = MODEL_PORTS) -> Check:
-    name = "Model endpoint"
-    url, key = os.environ.get("OPENAI_BASE_URL"), bool(os.environ.get("OPENAI_API_KEY"))
-    if url or key:
-        # Only host and port: a base URL may carry a name and a password.
-        place = urlsplit(url).netloc.rpartition("@")[2] if url else "the default address"
-        return Check(name, "ok", f"{place}, {'key set' if key else 'no key set'} {UNUSED}")
-    serving = [port for port in ports if _serves_models(port)]
-    if serving:
-        return Check(name, "ok", f"{', '.join(f'127.0.0.1:{port}' for port in serving)} {UNUSED}")
-    how = "Set OPENAI_API_KEY (and OPENAI_BASE_URL), or start a local model server."
-    return Check(name, "note", f"none configured, none found on this machine {UNUSED}", how)
-
-
-def _serves_models(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=0.3)
-    try:
-        connection.request("GET", "/v1/models")
-        response = connection.getresponse()
-        answer = json.loads(response.read(1_000_000)) if response.status == 200 else None
-    except (OSError, http.client.HTTPException, ValueError):
-        return False
-    finally:
-        connection.close()
-    return isinstance(answer.get("data") if isinstance(answer, dict) else answer, list)
 
 
 # --- small helpers ----------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 NOTEBOOK = "00_first_run.ipynb"
+NOTEBOOKS = (NOTEBOOK, "01_talk_to_the_master.ipynb")
 CELL_TIMEOUT = 300  # seconds
 MARK = "jupyter_orchestra.demo:"
 SETTINGS: dict[str, dict[str, object]] = {  # of JupyterLab, by plugin of @jupyterlab/apputils-extension
@@ -83,11 +84,14 @@ def find_notebook(path: str | os.PathLike[str] | None = None) -> Path:
 
 
 def copy_to(folder: Path, notebook: Path) -> Path:
-    """Copy the notebook, and the data folder beside it, so that the original stays as it is."""
+    """Copy the notebook and the data folder beside it, so that the original stays as it is; ours come together."""
     data = notebook.parent / "data"
     if data.is_dir():
         shutil.copytree(data, folder / "data")
-    return Path(shutil.copy(notebook, folder / notebook.name))
+    for name in NOTEBOOKS if notebook.name in NOTEBOOKS else (notebook.name,):
+        if (notebook.parent / name).is_file():
+            shutil.copy(notebook.parent / name, folder / name)
+    return folder / notebook.name
 
 
 def can_open_browser(environ: Mapping[str, str] = os.environ) -> bool:
@@ -205,8 +209,8 @@ def measure(cells: Sequence[NotebookNode], tasks: list[TaskFigures]) -> Report:
 
 
 def is_dispatching(source: str) -> bool:
-    """Tell whether a cell hands out work, by its magic or through the API."""
-    return source.lstrip().startswith("%%dispatch") or "dispatch(" in source
+    """Tell whether a cell hands out work, by its magic, by talking or through the API."""
+    return source.lstrip().startswith(("%%dispatch", "%%chat")) or "dispatch(" in source
 
 
 def _span(cell: NotebookNode) -> tuple[float, float] | None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = Path("notebooks", "00_first_run.ipynb")
+NOTEBOOKS = (NOTEBOOK, Path("notebooks", "01_talk_to_the_master.ipynb"))
+SCRIPT = Path("notebooks", "data", "talk_to_the_master.json")
 BUILT = Path("jupyter_orchestra", "labextension")
 
 

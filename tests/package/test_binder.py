@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from package_checkout import NOTEBOOK, clean_venv, clone, environment, run
+from package_checkout import NOTEBOOKS, clean_venv, clone, environment, run
 
 pytestmark = pytest.mark.timeout(900)
 
 
-def test_binder_files_make_the_first_notebook_run(tmp_path: Path) -> None:
+def test_binder_files_make_the_notebooks_run(tmp_path: Path) -> None:
     source = clone(tmp_path / "source")
     programs = clean_venv(tmp_path / "venv")
     env = environment(programs, tmp_path / "jupyter")
@@ -28,4 +28,5 @@ def test_binder_files_make_the_first_notebook_run(tmp_path: Path) -> None:
     sanitizer = json.loads(settings.read_text())["@jupyterlab/apputils-extension:sanitizer"]
     assert sanitizer == {"allowCommandLinker": False}
 
-    run([programs / "jupyter", "execute", "--inplace", NOTEBOOK.name], cwd=source / NOTEBOOK.parent, env=env)
+    for notebook in NOTEBOOKS:
+        run([programs / "jupyter", "execute", "--inplace", notebook.name], cwd=source / notebook.parent, env=env)

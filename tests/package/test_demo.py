@@ -49,6 +49,17 @@ def test_copy_brings_the_data_along_and_leaves_the_original(tmp_path: Path) -> N
     assert (target / "data" / "table.csv").read_text() == "a,b\n"
 
 
+def test_our_notebooks_come_together_and_those_of_a_person_do_not(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir()
+    theirs.mkdir()
+    demo.copy_to(ours, demo.find_notebook())
+    assert {path.name for path in ours.glob("*.ipynb")} == set(demo.NOTEBOOKS)
+    write_notebook(tmp_path / "private.ipynb")
+    demo.copy_to(theirs, write_notebook(tmp_path / "mine.ipynb"))
+    assert [path.name for path in theirs.iterdir()] == ["mine.ipynb"]
+
+
 def test_no_browser_without_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo.sys, "platform", "linux")
     assert not demo.can_open_browser({})
@@ -104,7 +115,13 @@ def test_notebook_that_dispatched_nothing_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("source", "expected"),
-    [("%%dispatch fit\n1", True), ("\n%%dispatch\n1", True), ("t = jo.dispatch('1')", True), ("%gather", False)],
+    [
+        ("%%dispatch fit\n1", True),
+        ("\n%%dispatch\n1", True),
+        ("%%chat\nfit", True),
+        ("t = jo.dispatch('1')", True),
+        ("%gather", False),
+    ],
 )
 def test_dispatching_cells_are_told_by_their_source(source: str, expected: bool) -> None:
     assert demo.is_dispatching(source) is expected

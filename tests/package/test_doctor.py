@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import stat
@@ -16,6 +17,7 @@ import pytest
 import jupyter_orchestra
 from jupyter_orchestra import cli, doctor
 from jupyter_orchestra.doctor import Check
+from jupyter_orchestra.models.discovery import Config
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +41,7 @@ def put_program(folder: Path, name: str, script: str) -> None:
 
 def test_every_check_has_a_name_and_a_finding(tmp_path: Path) -> None:
     checks = doctor.run_checks(tmp_path)
-    assert len({check.name for check in checks}) == len(checks) == 13
+    assert len({check.name for check in checks}) == len(checks) == 14
     assert all(check.found for check in checks)
     assert {check.name for check in checks if check.status == "missing"} <= {"JupyterLab", "Notebook", "Labextension"}
 
@@ -121,15 +123,6 @@ def test_agents_on_path_are_listed(programs: Path) -> None:
     assert doctor._acp_agents().found.startswith("opencode, gemini")
 
 
-def test_endpoint_never_shows_a_key_or_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    monkeypatch.setenv("OPENAI_BASE_URL", "https://name:password@models.example:8443/v1?key=secret")
-    found = doctor._model_endpoint().found
-    assert found.startswith("models.example:8443, key set")
-    assert "secret" not in found
-    assert "password" not in found
-
-
 class _Models(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200 if self.path == "/v1/models" else 404)
@@ -149,18 +142,63 @@ def server() -> Iterator[HTTPServer]:
         thread.join()
 
 
+def listing(*names: str) -> bytes:
+    return json.dumps({"object": "list", "data": [{"id": name} for name in names]}).encode()
+
+
+def test_endpoint_never_shows_a_key_or_a_password(server: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.body = listing("m")  # type: ignore[attr-defined]
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://name:password@127.0.0.1:{server.server_port}/v1?key=secret")
+    check = doctor._model_endpoint(Config(), [])
+    assert check.found.startswith(f"http://127.0.0.1:{server.server_port}/v1 (from OPENAI_BASE_URL), key set")
+    assert "secret" not in repr(check)
+    assert "password" not in repr(check)
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
-    [
-        (b'{"object": "list", "data": [{"id": "m"}]}', "ok"),
-        (b'[{"id": "m"}]', "ok"),
-        (b'{"data": "no list"}', "note"),
-        (b"<html>", "note"),
-    ],
+    [(listing("m"), "ok"), (b'[{"id": "m"}]', "note"), (b'{"data": "no list"}', "note"), (b"<html>", "note")],
 )
 def test_local_server_counts_only_if_it_lists_models(server: HTTPServer, body: bytes, status: str) -> None:
     server.body = body  # type: ignore[attr-defined]
-    assert doctor._model_endpoint([server.server_port]).status == status
+    assert doctor._model_endpoint(Config(), [server.server_port]).status == status
+
+
+def test_endpoint_says_which_model_serves_which_tier(server: HTTPServer) -> None:
+    server.body = listing("some-mini", "some-large", "some")  # type: ignore[attr-defined]
+    found = doctor._model_endpoint(Config(), [server.server_port]).found
+    assert found.endswith("no key set; fast: some-mini, standard: some, strong: some-large")
+    named = Config(models={"strong": "mine"})
+    assert doctor._model_endpoint(named, [server.server_port]).found.endswith("strong: mine")
+
+
+def test_one_model_serves_all_tiers(server: HTTPServer) -> None:
+    server.body = listing("only")  # type: ignore[attr-defined]
+    assert doctor._model_endpoint(Config(), [server.server_port]).found.endswith("all tiers: only")
+
+
+def test_endpoint_that_lists_nothing_says_how_to_name_a_model(server: HTTPServer) -> None:
+    server.body = b"<html>"  # type: ignore[attr-defined]
+    check = doctor._model_endpoint(Config(base_url=f"http://127.0.0.1:{server.server_port}/v1"), [])
+    assert check.status == "note"
+    assert "%orchestra model strong=NAME" in check.found
+
+
+def test_without_an_endpoint_the_rules_planner_is_named() -> None:
+    check = doctor._model_endpoint(Config(), [])
+    assert check.status == "note"
+    assert "rules planner" in check.found
+    assert "agents can't work" in check.how
+
+
+def test_endpoint_is_looked_for_from_a_running_loop_too(server: HTTPServer) -> None:
+    server.body = listing("m")  # type: ignore[attr-defined]
+
+    async def in_a_cell() -> Check:
+        return doctor._model_endpoint(Config(), [server.server_port])
+
+    assert asyncio.run(in_a_cell()).status == "ok"
 
 
 def test_command_prints_text_or_json(capsys: pytest.CaptureFixture[str]) -> None:
