@@ -134,13 +134,27 @@ class Kernel:
         """Send a cell and do not wait; what :meth:`reply` takes."""
         return str(self._client.execute(code, allow_stdin=False))
 
-    def reply(self, sent: str) -> None:
-        """Wait for the end of a cell, which must succeed."""
+    def reply(self, sent: str) -> datetime:
+        """Wait for the end of a cell, which must succeed; when it began, by the kernel's clock."""
         while True:
             message = self._client.get_shell_msg(timeout=PATIENCE)
             if message["parent_header"].get("msg_id") == sent:
                 _check(message)
-                return
+                return _moment(message["metadata"]["started"])
+
+    def next_starts(self, cell: str, then: str = "pass") -> float:
+        """Send two cells at once; the seconds from the start of the first to the start of the second."""
+        sent = self.send(cell), self.send(then)
+        began, followed = map(self.reply, sent)
+        return (followed - began).total_seconds()
+
+    def shows(self, code: str, text: str) -> float:
+        """Run a cell; the seconds from its start to the message with which its output holds `text`."""
+        sent = self.send(code)
+        while True:
+            message = self._client.get_iopub_msg(timeout=PATIENCE)
+            if message["msg_type"] != "execute_input" and text in json.dumps(message["content"]):
+                return (_moment(message["header"]["date"]) - self.reply(sent)).total_seconds()
 
     def _execute(self, code: str, wanted: dict[str, str] | None = None) -> dict[str, Any]:
         reply: dict[str, Any] = self._client.execute_interactive(

@@ -57,8 +57,9 @@ const look = () => {
   for (const panel of panels()) {
     for (const cell of panel.content.widgets) {
       const id = cell.model?.id;
-      const shown = cell.outputArea?.node.querySelector('.jp-OutputArea-output')?.textContent.trim();
-      if (id && shown && times.painted[id] === undefined) {
+      // What is painted is not looked at again: the watching would weigh more with each cell.
+      const isNew = id && times.painted[id] === undefined;
+      if (isNew && cell.outputArea?.node.querySelector('.jp-OutputArea-output')?.textContent.trim()) {
         times.painted[id] = -1;
         afterPaint(() => { times.painted[id] = now(); });
       }

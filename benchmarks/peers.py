@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import importlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 cluster: Any = None
@@ -69,3 +72,26 @@ def chain(n: int) -> float:
             last = view.apply_async(nothing)
     last.get()
     return time.perf_counter() - began
+
+
+def agents(names: list[str], in_a_row: bool) -> float:
+    """Run an agent of openai-agents for each name, until the last has answered."""
+    sdk = importlib.import_module("agents")
+    sdk.set_tracing_disabled(True)
+
+    async def run() -> list[Any]:
+        asked = [sdk.Runner.run(sdk.Agent(name, model="scripted"), name) for name in names]
+        return [await one for one in asked] if in_a_row else await asyncio.gather(*asked)
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(1) as thread:  # the kernel's own thread has a loop that runs
+        found = thread.submit(_loop().run_until_complete, run()).result()
+    seconds = time.perf_counter() - began
+    assert all(result.final_output for result in found)
+    return seconds
+
+
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """One for all calls: the library keeps its connections."""
+    return asyncio.new_event_loop()

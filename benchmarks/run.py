@@ -10,7 +10,20 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # started as a script: find the package `benchmarks`
 
-from benchmarks import cancel, dispatch, host, load, machine, makespan, memory, page, throughput  # noqa: E402
+from benchmarks import (  # noqa: E402
+    cancel,
+    dispatch,
+    host,
+    load,
+    machine,
+    makespan,
+    master,
+    memory,
+    page,
+    reintegration,
+    streaming,
+    throughput,
+)
 from benchmarks.kernels import Bench  # noqa: E402
 from benchmarks.table import Row, markdown  # noqa: E402
 
@@ -23,6 +36,9 @@ GROUPS: dict[str, Callable[[Bench], list[Row]]] = {
     "cancel": cancel.run,
     "machine": machine.run,
     "memory": memory.run,
+    "master": master.run,
+    "reintegration": reintegration.run,
+    "streaming": streaming.run,
     "page": page.run,
 }
 RESULTS = Path(__file__).with_name("results.md")

@@ -50,7 +50,7 @@ class Row:
     @property
     def excess(self) -> float | None:
         """By which part it misses its worst bound; zero or less: met. None when there was nothing to compare with."""
-        found = [] if self.most is None else [self.value / self.most - 1]
+        found = [] if self.most is None else [self.value / self.most - 1 if self.most else self.value]
         if self.times is not None and self.ratio is not None:
             found.append(1 - self.ratio / self.times if self.more else self.ratio / self.times - 1)
         return max(found, default=None)
@@ -100,10 +100,19 @@ def p50(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
+def p95(values: Sequence[float]) -> float:
+    """The smallest value that 95 % of them do not exceed."""
+    return _part(values, 95)
+
+
 def p99(values: Sequence[float]) -> float:
     """The smallest value that 99 % of them do not exceed."""
+    return _part(values, 99)
+
+
+def _part(values: Sequence[float], percent: int) -> float:
     ranked = sorted(values)
-    return ranked[max(0, -(-len(ranked) * 99 // 100) - 1)]
+    return ranked[max(0, -(-len(ranked) * percent // 100) - 1)]
 
 
 def spread(values: Sequence[float], unit: str) -> str:

@@ -33,7 +33,22 @@ FIGURES = {
         "memory of all of it, 2 slots and the spare kernel",
     ],
 }
-
+TALK = {
+    "master": [
+        "next cell after a conversation cell, p50",
+        "4 questions, 16 dispatched agents",
+        "overhead over the bare HTTP stream per reply, p50",
+        "the same with a model that answers at once, p50",
+    ],
+    "reintegration": [
+        "result ready → in a model request, master idle, p50",
+        "model calls and tokens while only waiting",
+        "tokens of operational state in the master's context",
+        "envelope, p95",
+        "wakes per cohort whose tasks end within the hold",
+    ],
+    "streaming": ["16 agents streaming: loop lag, p99"],
+}
 
 PAGE = [
     "result ready → painted cell, page open, p50",
@@ -54,14 +69,15 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.timeout(180)
-def test_a_quick_run_gives_every_row_of_ours(tmp_path: Path) -> None:
+@pytest.mark.parametrize("figures", [FIGURES, TALK], ids=["tasks", "conversation"])
+def test_a_quick_run_gives_every_row_of_ours(tmp_path: Path, figures: dict[str, list[str]]) -> None:
     out = tmp_path / "results.md"
-    ran = run(tmp_path, "--only", ",".join(FIGURES), "--out", str(out))
+    ran = run(tmp_path, "--only", ",".join(figures), "--out", str(out))
     assert ran.returncode == 0, ran.stdout + ran.stderr
     text = out.read_text("utf-8")
     assert ran.stdout.strip() == text.strip()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:2] == "| "]
-    assert [row[0] for row in rows[2:]] == [figure for group in FIGURES.values() for figure in group]
+    assert [row[0] for row in rows[2:]] == [figure for group in figures.values() for figure in group]
     for figure, value, bound, verdict, *_, note in rows[2:]:
         assert math.isfinite(float(value.split()[0].replace(",", ""))), figure
         assert bound, figure
