@@ -82,13 +82,13 @@ MUTANTS = (
     Mutant("when=failure is taken for always", "if task.spec.when is When.FAILURE and before and", "if not before and"),
     Mutant(
         "a task after several begins when one of them has ended",
-        "not task.snapshot and all(other.ended for other in before)",
-        "not task.snapshot and (not before or any(other.ended for other in before))",
+        "not task.proposed and all(other.ended for other in before)",
+        "not task.proposed and (not before or any(other.ended for other in before))",
     ),
     Mutant(
         "a task does not wait for its snapshot",
-        "elif not task.snapshot and all(",
-        "elif all(",
+        "elif not task.snapshot and not task.proposed and all(",
+        "elif not task.proposed and all(",
     ),
     Mutant(
         "a pause forgets the deadline",
@@ -183,6 +183,97 @@ MUTANTS = (
         "        if self._live.pop(uid, None) is None:\n            return\n",
         "        return\n",
         "queue.py",
+    ),
+    Mutant(
+        "a proposed task begins unasked",
+        "elif not task.snapshot and not task.proposed and all(",
+        "elif not task.snapshot and all(",
+    ),
+    Mutant(
+        "a turn that a result has entered acts by itself",
+        "self.conversation.dispatcher(event.turn).tainted",
+        "True",
+    ),
+    Mutant(
+        "a dispatch is never a proposal", "        return turn.tainted\n", "        return False\n", "conversation.py"
+    ),
+    Mutant("any digest approves", 'if digest in ("", ask.digest)), None)', "if ask.action), None)", "questions.py"),
+    Mutant(
+        "an agent is started anew after a restart of the kernel",
+        "S.RUNNING in (task.state, task.before) and self._kind(task).resumable",
+        "False",
+    ),
+    Mutant(
+        "a proposal that comes back with a retry of another begins unasked",
+        "            task.asks = [questions.may_start(task.spec, task.name)]\n",
+        "            task.proposed = False\n",
+    ),
+    Mutant(
+        "a result enters with the request, not with its success",
+        "        self._out.append(e.GiveInput(turn.number, turn.step + 1, tuple(fresh), tuple(results)))\n",
+        "        self._out.append(e.GiveInput(turn.number, turn.step + 1, tuple(fresh), tuple(results)))\n"
+        "        self.talk.arrivals = {k: a for k, a in self.talk.arrivals.items() if a.key not in results}\n",
+        "conversation.py",
+    ),
+    Mutant(
+        "a result stays an arrival when it has entered",
+        "            del self.talk.arrivals[uid]\n",
+        "",
+        "conversation.py",
+    ),
+    Mutant(
+        "a cohort is not waited for",
+        "if not cohort or now >= since + COHORT_HOLD or",
+        "if True or",
+        "conversation.py",
+    ),
+    Mutant(
+        "a cohort that is complete waits for the end of its hold",
+        " or all(task.ended for task in self._cohort(cohort))",
+        "",
+        "conversation.py",
+    ),
+    Mutant(
+        "nobody who types is waited for",
+        "            if not talk.composing or",
+        "            if True or",
+        "conversation.py",
+    ),
+    Mutant(
+        "a failed turn is followed by wakes",
+        "self.talk.started and not failed and",
+        "self.talk.started and",
+        "conversation.py",
+    ),
+    Mutant(
+        "a failed turn loses its message",
+        "        self.talk.messages = [*returned, *self.talk.messages]\n",
+        "",
+        "conversation.py",
+    ),
+    Mutant(
+        "a wake that was stopped begins again by itself",
+        "msgspec.structs.replace(arrival, deliver=Delivery.TURN)",
+        "arrival",
+        "conversation.py",
+    ),
+    Mutant(
+        "a superseded result still enters",
+        '        """A result is superseded, or its task forgotten."""\n        self.talk.arrivals.pop(uid, None)\n',
+        '        """A result is superseded, or its task forgotten."""\n',
+        "conversation.py",
+    ),
+    Mutant(
+        "a turn that was cut off does not go on",
+        "                self._out.append(e.BeginTurn(turn.number))\n",
+        "                pass\n",
+        "conversation.py",
+    ),
+    Mutant(
+        "whoever never talked to a model gets wakes",
+        "return self.talk.started and not failed",
+        "return not failed",
+        "conversation.py",
     ),
     Mutant(
         "a page that may hold a result is not heard before another one gets it",
