@@ -182,7 +182,8 @@ class App:
     def _commands(self) -> Commands:
         return Commands(
             self.client, doctor=self._doctor, config=self.config.lines, clean=self._clean, about=self._about,
-            model=lambda words: self.conversing.model(words, self.runtime()), agents=Conversing.agents,
+            model=lambda words: self.conversing.model(words, self.runtime()),
+            agents=lambda: self.conversing.agents(self.runtime()),
         )  # fmt: skip
 
     def _doctor(self) -> str:

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 from .client.client import Client
 from .config import Orchestra
 from .core.model import TIERS
-from .errors import UsageError
+from .errors import OrchestraError, UsageError
 from .notebook.context import CellContext
 from .notebook.recorder import Recorder
 from .notebook.replies import Replies
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from .master.turns import Master
     from .models.access import Access, Chosen
     from .models.discovery import Config, Found
@@ -27,7 +25,12 @@ if TYPE_CHECKING:
     from .runtime import Runtime
 
 RULES = "the rules planner (deterministic; no model)"
-AGENTS = "agent (a language model with tools), and later: codex, ACP agents"
+ROLES = {
+    "explorer": "reads the project, writes into a scratch folder, runs nothing, never asks",
+    "default": "writes and runs in a copy of the project, and asks you before each",
+    "worker": "writes in a copy of the project; asks you before it runs anything",
+}
+PATIENCE = 10.0  # seconds that a cell waits for what is found
 
 
 class Conversing:
@@ -51,7 +54,9 @@ class Conversing:
         self._announce, self._who = announce, ""
         self._access: Access | None = None
         self.recorder = Recorder()
-        self._stale = False
+        config.observe(
+            self._on_settings, [f"{tier}_model" for tier in TIERS] + ["base_url", "api_key_env", "wire", "window"]
+        )
 
     # on the runtime's thread
 
@@ -60,7 +65,7 @@ class Conversing:
         if self._access is None:
             from .models.access import Access
 
-            self._access = Access(self._discover, _connect, _close)
+            self._access = Access(self._discover, _connect)
         return self._access
 
     def master(self, namespace: dict[str, Any]) -> Master:
@@ -86,9 +91,6 @@ class Conversing:
         if self._config.master == "rules":
             self._tell(f"master: {RULES}")
             return None
-        if self._stale:
-            self._stale = False
-            await self.access().forget()
         return await self.access().choose(tier, model)
 
     def settings(self) -> Config:
@@ -129,38 +131,35 @@ class Conversing:
             else:
                 setattr(self._config, "base_url" if name == "url" else f"{name}_model", value)
                 self._config.master = "auto"
-        if words:
-            self._stale = True
         if self._config.master == "rules":
             return f"master: {RULES}"
-        found: Future[Found] = asyncio.run_coroutine_threadsafe(self._look(), runtime.loop)
-        try:
-            answer = found.result(10)
-        except TimeoutError:
-            return "still looking for models: run %orchestra model again in a moment"
+        answer = self._look(runtime)
         tiers = answer.endpoint.tiers if answer.endpoint is not None else {}
         return "\n".join([answer.line, *(f"{tier}: {tiers.get(tier, 'not set')}" for tier in TIERS if tiers)])
 
-    async def _look(self) -> Found:
-        if self._stale:
-            self._stale = False
-            await self.access().forget()
-        return await self.access().found()
+    def agents(self, runtime: Runtime) -> str:
+        """Which agents there are, and what answers for them."""
+        found = self._look(runtime)
+        answers = found.line if found.endpoint is not None else "no model: an agent can't work before one is connected"
+        lines = [f"agent: a language model with the tools of its role ({answers})"]
+        lines += [f"  -r {role}: {what}" for role, what in ROLES.items()]
+        if found.agents:
+            lines.append(f"installed, not used by this version: {', '.join(found.agents)}")
+        return "\n".join(lines)
 
-    @staticmethod
-    def agents() -> str:
-        """Which agents there are."""
-        return AGENTS
+    def _look(self, runtime: Runtime) -> Found:
+        found: Future[Found] = asyncio.run_coroutine_threadsafe(self.access().found(), runtime.loop)
+        try:
+            return found.result(PATIENCE)
+        except TimeoutError:
+            raise OrchestraError("still looking for models: try again in a moment") from None
+
+    def _on_settings(self, change: Any) -> None:
+        if self._access is not None:
+            self._access.renew()
 
 
 def _connect(endpoint: Endpoint) -> Model:
     from .models.client import EndpointClient
 
     return EndpointClient(endpoint)
-
-
-def _close(model: Model) -> Awaitable[None]:
-    from .models.client import EndpointClient
-
-    assert isinstance(model, EndpointClient)
-    return model.close()

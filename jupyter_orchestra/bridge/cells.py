@@ -7,22 +7,20 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..clean.escapes import code_span, line
-from ..clean.untrusted import clean_html, clean_markdown
-from ..core.lines import MARKS, card, clipped, joined, status
+from ..clean.outputs import IMAGES, Output, error_output, kept_output, stream_output
+from ..clean.untrusted import clean_markdown
+from ..core.lines import MARKS, card, status
 from ..core.model import State
 from ..core.naming import cell_id
 from ..core.plain import plain
 from ..core.views import TaskView
 from ..core.wire import ArtifactLine, NewCell
 
-Output = dict[str, Any]  # as nbformat has it
-
 CELL_LIMIT = 4 << 20  # bytes of outputs of one cell, in all
 IMAGE_LIMIT = 4_000_000  # bytes of one image, as a file
 ARTIFACTS = 50  # named in a cell
 REASON = 300  # characters of a reason in a heading
 WIDGET = "application/vnd.jupyter.widget-view+json"
-IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp")
 
 
 def result_cells(view: TaskView, outputs: Sequence[Output], artifacts: Sequence[ArtifactLine]) -> tuple[NewCell, ...]:
@@ -78,40 +76,6 @@ def _mark(view: TaskView, kind: str) -> dict[str, Any]:
 # --- outputs -------------------------------------------------------------------------------------------------------
 
 
-def live_output(output: Output) -> Output:
-    """An output of what no person wrote, cleaned, while its task runs: also one that changes or clears another."""
-    match output.get("output_type"):
-        case "clear_output":
-            return {"output_type": "clear_output", "wait": bool(output.get("wait"))}
-        case "update_display_data":
-            cleaned = kept_output(output | {"output_type": "display_data"}, False) or {}
-            return cleaned | {"output_type": "update_display_data", "transient": _transient(output)}
-    cleaned = kept_output(output, False) or {"output_type": "display_data", "data": {}, "metadata": {}}
-    return cleaned | {"transient": _transient(output)} if output.get("transient") else cleaned
-
-
-def _transient(output: Output) -> dict[str, str]:
-    return {"display_id": str((output.get("transient") or {}).get("display_id", ""))}
-
-
-def kept_output(output: Output, trusted: bool) -> Output | None:
-    """An output as a cell of a file may hold it; None for what is only a message."""
-    match output.get("output_type"):
-        case "stream":
-            name = "stderr" if output.get("name") == "stderr" else "stdout"
-            return _stream(joined(output.get("text", "")), name)
-        case "error":
-            traceback = [str(line) for line in output.get("traceback") or ()]
-            return _error(str(output.get("ename", "")), str(output.get("evalue", "")), traceback)
-        case "display_data" | "execute_result" as kind:
-            data = {mime: _value(mime, value) for mime, value in (output.get("data") or {}).items()}
-            shown: Output = {"output_type": kind, "data": data, "metadata": dict(output.get("metadata") or {})}
-            if not trusted:
-                shown |= {"data": _harmless(data), "metadata": {}}
-            return shown | {"execution_count": None} if kind == "execute_result" else shown
-    return None
-
-
 def _without_widget(output: Output) -> Output:
     if WIDGET not in output.get("data", {}):
         return output
@@ -119,49 +83,19 @@ def _without_widget(output: Output) -> Output:
     return output | {"data": data or {"text/plain": "a widget of another kernel: with -w loop it lives in this one"}}
 
 
-def _stream(text: str, name: str) -> Output:
-    return {"output_type": "stream", "name": name, "text": clipped(text)}
-
-
-def _error(ename: str, evalue: str, traceback: list[str]) -> Output:
-    lines = traceback if sum(map(len, traceback)) <= len(clipped("\n".join(traceback))) else []
-    lines = lines or ([clipped("\n".join(traceback))] if traceback else [])
-    return {"output_type": "error", "ename": ename, "evalue": clipped(evalue), "traceback": lines}
-
-
-def _value(mime: str, value: Any) -> Any:
-    """A representation in the form that a file may hold."""
-    if isinstance(value, str) or mime == "application/json" or mime.endswith("+json"):
-        return value
-    if isinstance(value, list) and all(isinstance(line, str) for line in value):
-        return "".join(value)
-    return json.dumps(value)
-
-
-def _harmless(data: dict[str, Any]) -> dict[str, Any]:
-    """Of what no person wrote: words, images, and cleaned HTML and markdown."""
-    kept: dict[str, Any] = {mime: data[mime] for mime in IMAGES if isinstance(data.get(mime), str)}
-    for mime, clean in (("text/html", clean_html), ("text/markdown", clean_markdown)):
-        if isinstance(text := data.get(mime), str) and (cleaned := clean(text)).strip():
-            kept[mime] = cleaned
-    if isinstance(text := data.get("text/plain"), str):
-        kept["text/plain"] = plain(text)
-    return kept or {"text/plain": f"not shown: {plain(', '.join(data))}"}
-
-
 def _ending(view: TaskView, outputs: Sequence[Output]) -> list[Output]:
     """What the outputs do not say: notes, why it failed, and that there is nothing else."""
     notes = view.result.notes if view.result is not None else ()
-    said = [_stream("".join(f"{plain(note)}\n" for note in notes), "stderr")] if notes else []
+    said = [stream_output("".join(f"{plain(note)}\n" for note in notes), "stderr")] if notes else []
     failed = view.state is State.FAILED and view.failure is not None
     if failed and not any(output["output_type"] == "error" for output in outputs):
         assert view.failure is not None
-        said.append(_error(view.failure.name, view.failure.message, [plain(view.failure.line())]))
+        said.append(error_output(view.failure.name, view.failure.message, [plain(view.failure.line())]))
     if outputs or said:
         return said
     now = view.ended_at or 0.0
     done = f"{MARKS[view.state]} {view.name} · {status(view, now)} · no output"
-    return [_stream(f"{done if view.state is State.DONE else card(view, now)}\n", "stdout")]
+    return [stream_output(f"{done if view.state is State.DONE else card(view, now)}\n", "stdout")]
 
 
 def _fitting(outputs: list[Output], name: str) -> list[Output]:

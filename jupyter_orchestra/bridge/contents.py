@@ -8,7 +8,7 @@ from typing import Protocol
 from ..client.client import Client
 from ..core import events as e
 from ..core.model import Anchor, Stage
-from ..core.offers import Key, Parcel
+from ..core.offers import ITSELF, Key, Parcel
 from ..core.talk import TurnView
 from ..core.views import TaskView
 from ..core.wire import NewCell
@@ -46,7 +46,8 @@ class Contents:
         self._replies[turn.uid] = turn
         anchor = turn.anchor
         if anchor is not None:
-            return _parcel(turn.uid, turn.tries, anchor, into=anchor.cell, cohort=anchor.parent.get("msg_id", ""))
+            into = anchor.cell or (ITSELF if anchor.display else "")
+            return _parcel(turn.uid, turn.tries, anchor, into=into, cohort=anchor.parent.get("msg_id", ""))
         about = self._about(turn)
         return _parcel(turn.uid, turn.tries, about[-1].anchor if about else None)
 
@@ -109,10 +110,9 @@ class Reply:
         from .replies import master_cell, reply_cell
 
         turn = self._turn
-        spoken = turn.anchor is not None
-        if spoken and anchored and turn.anchor is not None and turn.anchor.cell:
-            return (reply_cell(turn),)
-        return (master_cell(turn, [] if spoken else self._about),)
+        if turn.anchor is None:
+            return (master_cell(turn, self._about),)
+        return (reply_cell(turn),) if anchored and turn.anchor.display else (master_cell(turn, []),)
 
     def is_last(self, has_come: HasCome) -> bool:
         """Whether the results of its cohort are all there; of a reply to the person: it replaces nothing."""

@@ -123,14 +123,14 @@ def read_ended(read: Callable[[TaskView], Outputs], live: Live, view: TaskView) 
     outputs = outputs_or_why(read, view)
     if view.trusted:
         return outputs
-    from .cells import kept_output  # what cleans is slow to import
+    from ..clean.outputs import kept_output  # slow to import
 
     return [cleaned for output in outputs if (cleaned := kept_output(output, False)) is not None]
 
 
 def clean_live(outputs: Outputs) -> Outputs:
     """As many outputs as there were, which are counted, harmless."""
-    from .cells import live_output
+    from ..clean.outputs import live_output
 
     return [live_output(output) for output in outputs]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -36,45 +36,12 @@ from ..errors import (
 from ..runtime import Runtime
 from ..unpickle import NotPlainError, loads_untrusted
 from .commit import commit_of
+from .context import Context
 from .handle import TaskHandle
 from .request import Request, is_text
 
 ANSWER_WITHIN = 1.0  # seconds that a cell waits for the machine's answer
 TICK = 0.2  # seconds between two looks at the clock while a cell waits, so that an interrupt works at once
-
-
-class Context(Protocol):
-    """Where the person is: the cell, its namespace and its snapshots."""
-
-    def anchor(self, uid: str, request: Request) -> Anchor | None:
-        """The cell that runs now, with the display id of the task's card if it gets one."""
-
-    def cohort(self) -> str:
-        """What tasks dispatched by the same run of a cell have in common."""
-
-    def captures(self, request: Request) -> bool:
-        """Whether the body needs variables of the notebook."""
-
-    def snapshot(self, request: Request) -> Capture | None:
-        """Copy them now. Raises UsageError for what can't be copied."""
-
-    def local(self, request: Request) -> str:
-        """A name that the body reads and that is bound in the dispatching function alone; empty when there is none."""
-
-    def must_wait(self) -> bool:
-        """Whether cells sent before this one may still run, so that a snapshot has to wait for them."""
-
-    def snapshot_later(self, uid: str, request: Request) -> None:
-        """Copy them on the main shell, once the cells sent before this one have run."""
-
-    def drop(self, capture: Capture) -> None:
-        """A snapshot is not needed after all."""
-
-    def message_anchor(self, uid: str) -> Anchor:
-        """The cell that says something to the master, with the display id of the reply."""
-
-    def pump(self, done: Callable[[], bool], timeout: float) -> bool:
-        """Run the kernel's own loop for up to `timeout` s or until `done`; False where that can't be."""
 
 
 class Master(NamedTuple):

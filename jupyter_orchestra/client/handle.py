@@ -103,6 +103,17 @@ class TaskHandle:
         return view.reason if view.ended and view.state is not State.DONE else None
 
     @property
+    def needs_you(self) -> str:
+        """What it asks of you, in one line; empty when nothing. The action itself is in ``question``."""
+        return self.view.needs_you
+
+    @property
+    def question(self) -> str:
+        """The whole action that it asks your approval for, such as a command or a brief; empty when it asks nothing."""
+        ask = self.view.ask
+        return ask.detail if ask is not None else ""
+
+    @property
     def result(self) -> Any:
         """Its value once it is done, None before and otherwise."""
         view = self.view

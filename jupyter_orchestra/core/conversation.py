@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from . import events as e
-from .model import Delivery, Origin, Spec, Stage, State, Task
+from .model import Anchor, Delivery, Origin, Spec, Stage, State, Task
 from .naming import Refusal
 from .talk import Arrival, Key, LogItem, Message, Talk, Turn, TurnState
 
@@ -179,9 +179,17 @@ class Conversation:
         if not event.text.strip():
             raise Refusal("there is nothing to say: write a message below the %%chat line")
         message = Message(event.uid, event.text, event.at, event.anchor, event.tier, event.model)
+        self._supersede(message)
         self.talk.messages.append(message)
         self.talk.started, self.talk.wakes = True, 0
         self._out.append(e.Accepted(event.request, (event.uid,)))
+
+    def _supersede(self, message: Message) -> None:
+        """A cell that is run again has no place for the reply to what it said before."""
+        for turn in self.talk.turns:
+            if turn.stage is Stage.QUEUED and _same_cell(turn.anchor, message.anchor):
+                turn.stage = Stage.SUPERSEDED
+                self._show_turn(turn)
 
     def _on_composing_changed(self, event: e.ComposingChanged) -> None:
         if event.on:
@@ -349,9 +357,12 @@ class Conversation:
                 task.discussed = True
                 self._show(task)
         said = turn.text or turn.lines or turn.number_of_cell  # a cell that tells of a failure is written anew
-        if not turn.wake or said or state is TurnState.FAILED:
+        mine = {message.uid for message in turn.messages}
+        if any(_same_cell(turn.anchor, later.anchor) and later.uid not in mine for later in self.talk.messages):
+            turn.stage = Stage.SUPERSEDED
+        elif not turn.wake or said or state is TurnState.FAILED:
             turn.stage = Stage.QUEUED
-            if turn.anchor is None and not turn.number_of_cell:
+            if not turn.number_of_cell and (turn.anchor is None or not turn.anchor.cell):
                 turn.number_of_cell = self._number()
             self._out.append(e.DeliverReply(turn.number))
         self._show_turn(turn)
@@ -394,6 +405,10 @@ class Conversation:
     def _told(self) -> list[e.Command]:
         out, self._out = self._out, []
         return out
+
+
+def _same_cell(one: Anchor | None, other: Anchor | None) -> bool:
+    return one is not None and other is not None and bool(one.cell) and one.cell == other.cell
 
 
 def _is_same(one: Spec, other: Spec) -> bool:

@@ -16,6 +16,7 @@ import msgspec
 CLAIM_WITHIN = 0.25  # seconds that better pages are waited for
 ACK_WITHIN = 4.0  # seconds after which a result is offered again
 OPEN = 64  # results that are under way at once
+ITSELF = "itself"  # in place of a cell: the one that spoke, which the page finds by its request
 Key = tuple[str, int]  # (uid, attempt)
 Rank = tuple[bool, bool, bool, float]
 
@@ -49,7 +50,7 @@ class Parcel(msgspec.Struct, frozen=True):
     @property
     def lane(self) -> tuple[str, str]:
         """Results of one lane are granted in the order of their arrival; a reply is in the order of nothing."""
-        is_reply = self.into != "" and self.into == self.cell
+        is_reply = self.into != "" and self.into in (self.cell, ITSELF)
         return self.notebook, self.uid if is_reply else self.into or self.cell
 
 

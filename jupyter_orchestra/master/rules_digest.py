@@ -38,6 +38,8 @@ def describe(result: dict[str, Any]) -> str:
     said = said if timed else [state]
     if error := result.get("error"):
         said.append(quoted(error))
+    if printed := result.get("printed"):
+        said.append(f"it printed {quoted(printed)}")
     if (value := result.get("value")) is not None:
         said.append(f'value {quoted(value)}, `jo.task("{name}").result`')
     if summary := result.get("summary"):

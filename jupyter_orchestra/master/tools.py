@@ -67,9 +67,7 @@ class DispatchTask(Arguments, frozen=True):
     tier: Annotated[Tier, Meta(description="Of an agent's model; standard when null.")] = ""
     model: Annotated[str, Meta(description="An agent's model by its name, only if the person named it.")] = ""
     inherit: Annotated[bool, Meta(description="Whether an agent also sees this conversation; false when null.")] = False
-    returns: Annotated[
-        list[str], Meta(description="Variables of a kernel task to bring back into the notebook.")
-    ] = []
+    returns: Annotated[list[str], Meta(description="Variables of a kernel task to bring back into the notebook.")] = []
     deliver: Annotated[
         Delivery,
         Meta(

@@ -22,6 +22,7 @@ log = logging.getLogger("jupyter_orchestra")
 
 STOPPED = "not carried out: the person stopped this turn"
 CUT_SHORT = "(stopped by the person)"
+BROKEN_OFF = "not carried out: this turn broke off"
 IN_DOUBT = "unknown: the kernel restarted while this was carried out; it may have been done or not"
 PERSON_ONLY = ("approve", "decline")  # what the rules planner may ask for in the person's own words
 
@@ -143,7 +144,8 @@ class Master:
             self._answer_in_doubt(work)
             while True:
                 chosen = await desk.choose(work.turn.tier or "strong", work.turn.model)
-                given = await self._input(work, literal=chosen is None)
+                work.literal = chosen is None
+                given = await self._input(work)
                 if given is None:
                     return
                 await self._step(work, chosen, given)
@@ -156,14 +158,15 @@ class Master:
             desk.post(e.TurnFailed(desk.now(), number, str(error)))
         except Exception as error:
             log.exception("a turn of the master failed")
+            self._answer_rest(work, BROKEN_OFF)
             message = f"a bug in jupyter_orchestra ({type(error).__name__}): see the kernel's log; %orchestra retry"
             desk.post(e.TurnFailed(desk.now(), number, message))
 
-    async def _input(self, work: _Work, literal: bool) -> e.GiveInput | None:
+    async def _input(self, work: _Work) -> e.GiveInput | None:
         """What goes with the next request; None when the turn is over."""
         given: asyncio.Future[e.GiveInput | None] = asyncio.get_running_loop().create_future()
         self._inputs[work.number] = given
-        self._desk.post(e.StepAsked(self._desk.now(), work.number, work.turn.step + 1, literal, self._desk.who()))
+        self._desk.post(e.StepAsked(self._desk.now(), work.number, work.turn.step + 1, work.literal, self._desk.who()))
         try:
             return await given
         finally:
@@ -185,7 +188,7 @@ class Master:
         work.fresh, work.text, work.calls, work.step = [], "", list(reply.calls), step
         work.carried.update(given.messages)
         if reply.calls:
-            await self._answer_calls(work, literal=chosen is None)
+            await self._answer_calls(work)
 
     async def _fresh(self, work: _Work, given: e.GiveInput) -> list[Item]:
         """What came in, as items: results and what is known of the notebook first, then what the person said."""
@@ -272,16 +275,16 @@ class Master:
 
     # calls
 
-    async def _answer_calls(self, work: _Work, literal: bool) -> None:
+    async def _answer_calls(self, work: _Work) -> None:
         while work.calls:
             call = work.calls[0]
-            answer = await self._answer(call, work, literal)
+            answer = await self._answer(call, work)
             work.answered.append((call, answer))
             del work.calls[0]
         self._post_answers(work)
 
-    async def _answer(self, call: Call, work: _Work, literal: bool) -> Answer:
-        if literal and call.name in PERSON_ONLY:
+    async def _answer(self, call: Call, work: _Work) -> Answer:
+        if work.literal and call.name in PERSON_ONLY:
             asked = json.loads(call.arguments)
             return await self._desk.decide(
                 call.name == "approve", str(asked.get("task", "")), str(asked.get("why", ""))
@@ -296,31 +299,40 @@ class Master:
         items = tuple(
             json.dumps(output_item(call.call_id, answer.text), ensure_ascii=False) for call, answer in work.answered
         )
-        lines = tuple(answer.line for _, answer in work.answered if answer.line)
+        # The planner says the same in its own words.
+        lines = tuple(answer.line for _, answer in work.answered if answer.line and not work.literal)
         read = any(call.name == "read_result" for call, _ in work.answered)
         self._desk.post(e.CallsAnswered(self._desk.now(), work.number, work.step, items, lines, read))
         work.answered = []
+
+    def _answer_rest(self, work: _Work, why: str) -> None:
+        """No call stays without an answer, or no model would read on."""
+        if work.calls or work.answered:
+            work.answered += [(call, Answer(why)) for call in work.calls]
+            work.calls = []
+            self._post_answers(work)
 
     def _answer_in_doubt(self, work: _Work) -> None:
         """After a restart: the calls of the last step were cut off."""
         if not work.turn.open_calls:
             return
-        items = [item for item in self._items() if item.get("type") in ("function_call", "function_call_output")]
-        answered = {item["call_id"] for item in items if item["type"] == "function_call_output"}
-        calls = [item for item in items if item["type"] == "function_call" and item["call_id"] not in answered]
+        calls: dict[str, Item] = {}  # that are open: some endpoints give the same ids again
+        for item in self._items():
+            if item.get("type") == "function_call":
+                calls[item["call_id"]] = item
+            elif item.get("type") == "function_call_output":
+                calls.pop(item["call_id"], None)
         work.step = work.turn.step
         work.answered = [
             (Call(item["call_id"], item["name"], item["arguments"]), Answer(IN_DOUBT, f"in doubt: {item['name']}"))
-            for item in calls
+            for item in calls.values()
         ]
         self._post_answers(work)
 
     def _leave_off(self, work: _Work) -> None:
         """The person stopped the turn: what had come is kept, and each call gets an answer."""
         desk = self._desk
-        if work.calls or work.answered:
-            work.answered += [(call, Answer(STOPPED)) for call in work.calls]
-            self._post_answers(work)
+        self._answer_rest(work, STOPPED)
         carried = {*work.turn.carried, *work.carried}
         items = [user_item(message.text) for message in work.turn.messages if message.uid not in carried]
         if items or work.text:
@@ -341,6 +353,7 @@ class _Work:
         self.calls: list[Call] = []
         self.answered: list[tuple[Call, Answer]] = []
         self.step = 0
+        self.literal = False  # the rules planner answers
 
 
 def _said(reply: Reply) -> str:

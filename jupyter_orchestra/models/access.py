@@ -13,8 +13,8 @@ from .endpoint import Endpoint
 from .values import Model
 
 CONNECT = (
-    "no model is connected: set OPENAI_API_KEY or OPENAI_BASE_URL and restart the kernel, or start a local server "
-    "(%orchestra doctor tells what was found)"
+    "no model is connected: set OPENAI_API_KEY or OPENAI_BASE_URL, or start a local model server; then "
+    "%orchestra retry NAME (%orchestra doctor tells what was found)"
 )
 
 
@@ -28,7 +28,7 @@ class Chosen(msgspec.Struct, frozen=True):
 
 
 class Access:
-    """The models that this kernel can reach. Everything is for the runtime's loop.
+    """The models that this kernel can reach. Everything but :meth:`renew` is for the runtime's loop.
 
     Parameters
     ----------
@@ -38,34 +38,25 @@ class Access:
         Makes the client of one.
     """
 
-    def __init__(
-        self,
-        discover: Callable[[], Awaitable[Found]],
-        connect: Callable[[Endpoint], Model],
-        close: Callable[[Model], Awaitable[None]],
-    ) -> None:
-        self._discover, self._connect, self._close = discover, connect, close
+    def __init__(self, discover: Callable[[], Awaitable[Found]], connect: Callable[[Endpoint], Model]) -> None:
+        self._discover, self._connect = discover, connect
         self._found: Found | None = None
         self._client: Model | None = None
         self._looking = asyncio.Lock()
+        self._stale = False
 
-    @property
-    def known(self) -> Found | None:
-        """What was found, if it was looked for already."""
-        return self._found
+    def renew(self) -> None:
+        """The settings changed: look anew. Any thread; what is being asked goes on where it is."""
+        self._stale = True
 
     async def found(self) -> Found:
         """What there is."""
         async with self._looking:
+            if self._stale:
+                self._stale, self._found, self._client = False, None, None
             if self._found is None or self._found.endpoint is None:  # one may have come meanwhile
                 self._found = await self._discover()
             return self._found
-
-    async def forget(self) -> None:
-        """The settings changed: look anew."""
-        client, self._client, self._found = self._client, None, None
-        if client is not None:
-            await self._close(client)
 
     async def choose(self, tier: str, name: str = "") -> Chosen | None:
         """The model of a tier, or by its name; None when no model is there. Raises ModelError for an unknown tier."""

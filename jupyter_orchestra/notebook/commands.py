@@ -65,8 +65,8 @@ class Commands:
             ),
             "stop": ("end the master's running turn; the tasks run on", self._stop),
             "model": (
-                "model [fast|standard|strong|url=VALUE...] [rules]: who answers; choose the models of the tiers, the "
-                "endpoint, or the rules planner",
+                "model [fast|standard|strong|url=VALUE...] [rules|auto]: who answers; choose the models of the tiers, "
+                "the endpoint, or the rules planner (auto: a model if there is one)",
                 lambda words: self._model(words),
             ),
             "agents": ("which agents there are", lambda words: self._agents()),
@@ -81,7 +81,7 @@ class Commands:
     def run(self, line: str) -> str | Bundle:
         """The text or the bundle that a command answers with. Raises UsageError for an unknown one."""
         try:
-            words = shlex.split(line)
+            words = shlex.split(line, comments=True)
         except ValueError as error:
             raise UsageError(f"%orchestra: {error}: close the quotes") from None
         if not words or words[0] in ("-h", "--help", "help"):

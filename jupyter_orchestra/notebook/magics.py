@@ -115,7 +115,10 @@ class OrchestraMagics(Magics):
             if show_saved(self._publisher, self._context.files(), cell, name):
                 return
             raise
-        if not handle.ready() and not self._sink.live and not self._context.must_wait():
+        if (ask := handle.view.ask) is not None:
+            self._say(f"{handle.name} needs you: {handle.needs_you}\n\n{ask.detail}\n")
+            self._say(f"%approve {handle.name} lets it, %decline {handle.name} WHY does not")
+        elif not handle.ready() and not self._sink.live and not self._context.must_wait():
             self._gather([handle], None)
             return
         if handle.ready():
@@ -141,15 +144,15 @@ class OrchestraMagics(Magics):
         wanted = {handle.uid for handle in handles}
         shown: set[str] = set()
         end = None if timeout is None else self._client.runtime.now() + timeout
-        told = ""
+        told, asked = "", set[str]()
         with self._sink.claim(wanted, everything):
             while True:
                 if everything:  # the master may have dispatched more
                     handles += [handle for handle in self._client.unfinished() if handle.uid not in wanted]
                     wanted.update(handle.uid for handle in handles)
-                left = [handle for handle in handles if not handle.ready()]
+                left = self._worth_waiting([handle for handle in handles if not handle.ready()], asked, everything)
                 shown.update(self._sink.flush(lambda view: everything or view.uid in wanted))
-                if not left and not (everything and self._is_talking()):
+                if not left and not (everything and (self._is_talking() or self._has_more(wanted))):
                     break
                 if end is not None and self._client.runtime.now() >= end:
                     raise self._client.late(left, timeout)
@@ -167,6 +170,18 @@ class OrchestraMagics(Magics):
         assert self.shell is not None
         return Gathered(map(self._value, handles), self.shell.execution_count)
 
+    def _worth_waiting(self, left: list[TaskHandle], asked: set[str], everything: bool) -> list[TaskHandle]:
+        """Those that can end without the person, who is told once of the others; for a task by its name they are waited
+        for too, where the person can answer meanwhile."""
+        asking = [handle for handle in left if handle.view.ask is not None]
+        for handle in asking:
+            if handle.uid not in asked:
+                asked.add(handle.uid)
+                self._say(f"{handle.name} needs you: {handle.needs_you}; %task {handle.name} shows it whole")
+        if everything or not self._sink.live:
+            return [handle for handle in left if handle not in asking]
+        return left
+
     def _is_talking(self) -> bool:
         """Whether the master has something to say still."""
         self._sink.replies.flush()
@@ -175,6 +190,9 @@ class OrchestraMagics(Magics):
         self._sink.replies.wait_for_delivery()
         self._sink.replies.flush()
         return not self._client.master_is_idle
+
+    def _has_more(self, known: set[str]) -> bool:
+        return any(handle.uid not in known for handle in self._client.unfinished())
 
     def _wait(self, left: list[TaskHandle], tick: float) -> None:
         if left:
@@ -250,7 +268,10 @@ class OrchestraMagics(Magics):
         approve.add_argument("name", metavar="NAME")
         approve.add_argument("--always", action="store_true", help="also to the same question again")
         options = approve.read(line)
-        self._client.find(options["name"]).approve(options["always"])
+        handle = self._client.find(options["name"])
+        asked = handle.view.ask
+        handle.approve(options["always"])
+        self._say(f"approved: {asked.action if asked is not None else handle.name}")
 
     @line_magic
     @_line
@@ -260,7 +281,10 @@ class OrchestraMagics(Magics):
         if name in ("", "-h", "--help"):
             self._say("usage: %decline NAME [WHY]    says no to what the task asks")
             return
-        self._client.find(name).decline(why)
+        handle = self._client.find(name)
+        asked = handle.view.ask
+        handle.decline(why)
+        self._say(f"declined: {asked.action if asked is not None else handle.name}")
 
     @line_magic
     @_line

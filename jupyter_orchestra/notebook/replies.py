@@ -94,8 +94,8 @@ class Replies:
     def show_turn(self, turn: TurnView) -> None:
         """A turn changed; what a step has said is part of it once the step is over."""
         self._saying.pop(turn.number, None)
-        if turn.stage is not Stage.QUEUED:
-            self._offered.pop(turn.uid, None)
+        if turn.stage is not Stage.QUEUED and self._offered.pop(turn.uid, None) is not None and self._pages is not None:
+            self._pages.take_back_reply(turn.uid)
         self._mark(turn.number, at_once=turn.stage is Stage.QUEUED)
 
     def reply(self, turn: TurnView) -> None:

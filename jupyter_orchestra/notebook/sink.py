@@ -289,7 +289,7 @@ class NotebookSink:
     def _paint(self, view: TaskView) -> None:
         line = card(view, self._client.runtime.now())
         try:
-            outputs = self._client.outputs(view)
+            outputs = self._outputs(view)
         except OrchestraError as error:
             line, outputs = f"{line} · {error}", []
         self._update(view, result_bundle(line, outputs))
@@ -457,8 +457,19 @@ class NotebookSink:
         self._publisher.stream(line + "\n")
         for note in view.result.notes if view.result is not None else ():
             self._publisher.stream(f"  {note}\n")
-        for output in self._client.outputs(view):
+        for output in self._outputs(view):
             self._put(output)
+
+    def _outputs(self, view: TaskView) -> list[dict[str, Any]]:
+        """The outputs of an ended task, harmless where no person wrote what made them; of an agent its report."""
+        if view.trusted:
+            return self._client.outputs(view)
+        from ..clean.outputs import kept_output, report_output  # slow to import
+
+        if view.agent:
+            return [report_output(view.result.report or view.result.text)] if view.result is not None else []
+        outputs = (kept_output(output, False) for output in self._client.outputs(view))
+        return [output for output in outputs if output is not None]
 
     def _update_here(self, view: TaskView) -> None:
         """The task's cards get its line, by messages of the running cell."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
@@ -133,6 +134,7 @@ ROLES: Final = {
 }
 
 
+@cache
 def spec_of(name: str) -> ToolSpec:
     """A tool as the model is told of it."""
     kind = TYPES[name]

@@ -58,6 +58,7 @@ class Turns:
         self._last: tuple[str, str] | None = None  # the last call
         self._shorter = False  # the context was once too full
         self._tokens_in = self._tokens_out = 0
+        self._cost: float | None = 0.0  # None once one request's is not known
 
     def pause(self) -> None:
         """Hold before the next request."""
@@ -163,6 +164,7 @@ class Turns:
                     case Reply():
                         self._voice.words(found.text, last=True)
                         self._tokens_in += found.usage.tokens_in
+                        self._cost = _sum(self._cost, found.usage.cost)
                         self._tokens_out += found.usage.tokens_out
                         return found
         finally:
@@ -208,7 +210,7 @@ class Turns:
     # the end
 
     def _usage(self, began: float) -> Usage:
-        return Usage(round(time.monotonic() - began, 6), self._tokens_in, self._tokens_out)
+        return Usage(round(time.monotonic() - began, 6), self._tokens_in, self._tokens_out, self._cost)
 
     def _result(self, given: Given, usage: Usage) -> Result:
         value = {
@@ -225,6 +227,10 @@ class Turns:
             report=_report(given),
             usage=usage,
         )
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
 
 
 def _report(given: Given) -> str:

@@ -80,6 +80,11 @@ export class Actions {
     return this._notices.get(notebook) ?? '';
   }
 
+  /** Whether no answer is taken: the person has just given one. */
+  get rests(): boolean {
+    return this._rests;
+  }
+
   refuse(card: ICard, message: string): void {
     this._refusals.set(card.uid, { message, situation: situation(card) });
     this._changed.emit();
@@ -91,10 +96,14 @@ export class Actions {
 
   /** Answer the question that the person has read, and no other. */
   async answer(notebook: NotebookModel, card: ICard, read: IQuestion, verdict: Verdict, why = ''): Promise<void> {
-    if (Date.now() - this._answered < BREATH) {
+    if (this._rests) {
       return;
     }
-    this._answered = Date.now();
+    this._rests = true;
+    setTimeout(() => {
+      this._rests = false;
+      this._changed.emit();
+    }, BREATH);
     const action = verdict === 'decline' ? 'decline' : 'approve';
     const answer = { digest: read.digest, always: verdict === 'always', why };
     await this._act(notebook, card, verdict, { type: 'Act', action, tasks: [card.uid], ...answer });
@@ -149,7 +158,7 @@ export class Actions {
     return answer.message || this._trans.__('the kernel is not there');
   }
 
-  private _answered = 0; // when, in milliseconds
+  private _rests = false;
   private _pending = new Map<string, Action | Verdict>();
   private _refusals = new Map<string, { message: string; situation: string }>();
   private _notices = new WeakMap<NotebookModel, string>();

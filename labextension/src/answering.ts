@@ -1,13 +1,12 @@
 /** Asks the person, in a dialog that shows the exact action, how a task's question is to be answered. */
-import '../style/question.css';
-
 import { Dialog, showDialog } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { Widget } from '@lumino/widgets';
 
 import type { Verdict } from './actions';
 import type { ICard, IQuestion } from './protocol';
-import { asking, verdictWord } from './words';
+import { verdictWord } from './question';
+import { asking } from './words';
 
 /** What the person says: the verdict stands, and why; null when they say nothing. */
 export async function confirmAnswer(

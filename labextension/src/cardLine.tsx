@@ -3,17 +3,15 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
-import React from 'react';
+import React, { Suspense } from 'react';
 
 import { onceAFrame } from './coalesce';
-import { Elapsed } from './sidebar/elapsed';
-import { StateMark } from './glyphs';
 import type { OrchestraModel } from './model';
-import { hasEnded } from './model';
 import type { ICardLine } from './protocol';
 import { CARD_MIME } from './protocol';
 import { readLine } from './savedLine';
-import { awaited, need, said, stateWord } from './words';
+
+const Line = React.lazy(() => import('./line'));
 
 /** Before the renderer of widgets, whose output the same cell may hold for other front ends. */
 export const CARD_LINE_RANK = -20;
@@ -47,37 +45,11 @@ class CardLine extends ReactWidget implements IRenderMime.IRenderer {
   }
 
   protected override render(): JSX.Element {
-    const saved = this._saved;
-    const found = this._model.find(saved.uid);
-    const card = found?.card ?? { ...saved, stopping: false, reason: '', needs_you: '' };
-    // What was under way when the notebook was saved, and is unknown now, is not said to go on.
-    const isStale = found === null && !hasEnded(card);
-    const word = stateWord(card, this._trans);
-    const needy = card.needs_you !== '';
-    const waits = found === null ? '' : awaited(found.card, found.notebook, this._trans);
-    const text = need(card, this._trans) || said(card) || waits;
+    const found = this._model.find(this._saved.uid);
     return (
-      <div className="jp-Orchestra-oneLine" data-task={card.name} data-state={card.state}>
-        <StateMark mark={needy ? 'needs-you' : isStale ? 'cancelled' : card.state} />
-        {found === null ? (
-          <span className="jp-Orchestra-name">{card.name}</span>
-        ) : (
-          <button
-            type="button"
-            className="jp-Orchestra-link"
-            title={this._trans.__('Show in the sidebar')}
-            onClick={() => this._show(card.uid)}
-          >
-            {card.name}
-          </button>
-        )}
-        <span className="jp-Orchestra-facts">{card.worker}</span>
-        <span className="jp-Orchestra-state">{isStale ? this._trans.__('was %1', word) : word}</span>
-        {found !== null && <Elapsed card={found.card} notebook={found.notebook} />}
-        <span className="jp-Orchestra-said" title={text}>
-          {text}
-        </span>
-      </div>
+      <Suspense>
+        <Line saved={this._saved} found={found} trans={this._trans} show={this._show} />
+      </Suspense>
     );
   }
 

@@ -65,7 +65,11 @@ export class ResultCells implements IDisposable {
   /** What the server ran for this page came to the kernel without the cell's name. */
   private _located<T extends IOffer | IGrant>(message: T): T {
     const kernel = this._panel.sessionContext.session?.kernel;
-    return message.cell === '' && kernel ? { ...message, cell: ServerRuns.of(kernel).cellOf(message.cohort) } : message;
+    if (message.cell !== '' || !kernel) {
+      return message;
+    }
+    const cell = ServerRuns.of(kernel).cellOf(message.cohort);
+    return { ...message, cell, into: message.into === ITSELF ? cell : message.into };
   }
 
   private _claim(offer: IOffer): void {
@@ -110,6 +114,9 @@ export class ResultCells implements IDisposable {
   private _keeper: Keeper | null = null;
   private _isDisposed = false;
 }
+
+/** In place of a cell: the one that spoke to the master. */
+const ITSELF = 'itself';
 
 /** The cells of a panel around one insertion: what the person has in hand stays there. */
 class PanelCells implements ICells {

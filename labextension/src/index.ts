@@ -17,7 +17,6 @@ import { noteServerRuns } from './kernel/elsewhere';
 import { NotebookModel, OrchestraModel } from './model';
 import { routeCells, wrapExecutor } from './router';
 import { readStorage } from './kernel/shelf';
-import { watchTyping } from './typing';
 import { activateUi } from './ui';
 import { VERSION } from './version';
 
@@ -117,6 +116,20 @@ function keepCells(panel: NotebookPanel, notebook: NotebookModel): void {
     }
   };
   load().catch(reason => console.error('Orchestra cannot bring results into this notebook:', reason));
+}
+
+/** Once there is someone to be told of it. */
+function watchTyping(panel: NotebookPanel, notebook: NotebookModel): void {
+  const look = (): void => {
+    if (notebook.standing === 'ready') {
+      notebook.changed.disconnect(look);
+      import('./typing').then(
+        ({ watchTyping: watch }) => panel.isDisposed || watch(panel, notebook),
+        reason => console.error('Orchestra cannot tell that you type:', reason)
+      );
+    }
+  };
+  notebook.changed.connect(look);
 }
 
 function isTest(): boolean {

@@ -8,10 +8,20 @@ import type { Verdict } from './actions';
 import { verdicts } from './actions';
 import type { IQuestion } from './protocol';
 import { askingHeight, detailHeight } from './sidebar/disclosures';
-import { asking, verdictWord } from './words';
+import { asking } from './words';
 
 /** Milliseconds for which a question must have stood there before it can be answered: a click was meant for another. */
 const READ = 400;
+
+/** How a question can be answered, as buttons say it. */
+export function verdictWord(verdict: Verdict, trans: TranslationBundle): string {
+  const words: Record<Verdict, string> = {
+    approve: trans.__('Approve'),
+    always: trans.__('Always'),
+    decline: trans.__('Decline')
+  };
+  return words[verdict];
+}
 
 interface IQuestionProps {
   question: IQuestion;

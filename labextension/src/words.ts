@@ -1,11 +1,11 @@
 /** The words and figures that a person reads, from plain values. It knows no widget and holds nothing. */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { Action, Verdict } from './actions';
+import type { Action } from './actions';
 import type { Section } from './sidebar/listing';
 import type { Group, NotebookModel } from './model';
 import { hasEnded } from './model';
-import type { ICard, IQuestion, ITurn, State, TurnState } from './protocol';
+import type { ICard, IQuestion, State } from './protocol';
 
 /** A state as the card says it; a word of its own while a cancel is under way. */
 export function stateWord(card: Pick<ICard, 'state' | 'stopping'>, trans: TranslationBundle): string {
@@ -37,30 +37,9 @@ export function actionWord(action: Action, trans: TranslationBundle): string {
   return words[action];
 }
 
-/** How a question can be answered, as buttons say it. */
-export function verdictWord(verdict: Verdict, trans: TranslationBundle): string {
-  const words: Record<Verdict, string> = {
-    approve: trans.__('Approve'),
-    always: trans.__('Always'),
-    decline: trans.__('Decline')
-  };
-  return words[verdict];
-}
-
 /** Who asks, and what for. */
 export function asking({ action, proposal }: IQuestion, trans: TranslationBundle): string {
   return proposal ? trans.__('The master proposes: %1', action) : trans.__('It asks: %1', action);
-}
-
-/** Where a turn of the master stands. */
-export function turnWord(turn: Pick<ITurn, 'state' | 'wake'>, trans: TranslationBundle): string {
-  const words: Record<TurnState, string> = {
-    running: turn.wake ? trans.__('The master goes on') : trans.__('The master answers'),
-    done: trans.__('The master has answered'),
-    failed: trans.__('The master could not go on'),
-    stopped: trans.__('The master was stopped')
-  };
-  return words[turn.state];
 }
 
 /** What a task needs of the person; where buttons do it, without the magics that do it too. */

@@ -427,3 +427,26 @@ def test_facts_of_a_turn_that_is_not_there_change_nothing(number: int) -> None:
         play.send(event)
     assert len(play.talk.log) == before
     assert play.turn.state is T.DONE
+
+
+# cells that are run again
+
+
+def test_a_cell_that_is_run_again_takes_no_reply_to_what_it_said_before() -> None:
+    play = Dialogue()
+    play.say("one", cell="c1")
+    play.say("two", uid="two", cell="c1")
+    play.step()
+    assert play.turns[0].stage is Stage.SUPERSEDED
+    play.step()
+    assert play.turns[1].stage is Stage.QUEUED
+    play.say("three", cell="c1")
+    assert play.turns[1].stage is Stage.SUPERSEDED
+
+
+def test_another_cell_keeps_its_reply() -> None:
+    play = Dialogue()
+    play.say("one", cell="c1")
+    play.say("two", cell="c2")
+    play.step()
+    assert play.turns[0].stage is Stage.QUEUED

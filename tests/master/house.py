@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,11 +17,11 @@ from jupyter_orchestra.client.request import make_request
 from jupyter_orchestra.core import events as e
 from jupyter_orchestra.core.model import Failure, Kind, Process, Result, State, Task
 from jupyter_orchestra.core.ports import Failed, Finished, Job, Outcome
-from jupyter_orchestra.core.talk import Talk, TurnState, TurnView, view_turn
+from jupyter_orchestra.core.talk import Talk, TurnView, view_turn
 from jupyter_orchestra.core.views import TaskView
 from jupyter_orchestra.master.inbox import COLLECT, is_tagged, view
 from jupyter_orchestra.master.turns import Master
-from jupyter_orchestra.models.access import Access, Chosen
+from jupyter_orchestra.models.access import Access
 from jupyter_orchestra.models.client import EndpointClient
 from jupyter_orchestra.models.discovery import Found
 from jupyter_orchestra.models.endpoint import Endpoint, Secret, Wire
@@ -71,7 +72,8 @@ class Hands:
         job.reporter.started(Process(PID, 1.0, SPOOL, CONNECTION))
         job.reporter.progress(0.5, LINE)
         try:
-            return await end
+            outcome: Outcome = await end
+            return outcome
         except asyncio.CancelledError:
             self.acts.append(("stop", job.name))
             raise
@@ -124,6 +126,8 @@ class Eye:
         self._shown(turn.uid, turn.tries)
 
     def say(self, turn: int, text: str, note: str = "") -> None:
+        if self.said and not note and self.said[-1][0] == turn and not self.said[-1][2]:
+            self.said.pop()  # the same, and more
         self.said.append((turn, text, note))
 
     def _shown(self, uid: str, attempt: int) -> None:
@@ -171,7 +175,8 @@ class House:
         shell: Any = SimpleNamespace(get_parent=self._parent, user_ns=self.namespace)
         self.context = CellContext(shell, "/home/ada/work.ipynb", snapshots)
         self.client = Client(lambda: self.runtime, self.context)
-        self.access = Access(self._discover, self._connect, lambda model: model.close())  # type: ignore[attr-defined]
+        self.access = Access(self._discover, self._connect)
+        self._clients: list[EndpointClient] = []
         self.heir: House | None = None  # after a crash
         self.stable = True  # whether what it asks for is to have a stable prefix
         self.thread = RuntimeThread(self._make)
@@ -202,7 +207,8 @@ class House:
         return Found(endpoint, (), "scripted")
 
     def _connect(self, endpoint: Endpoint) -> EndpointClient:
-        return EndpointClient(endpoint, **self._settings)
+        self._clients.append(EndpointClient(endpoint, **self._settings))
+        return self._clients[-1]
 
     def _parent(self) -> dict[str, Any]:
         return {"header": {"msg_id": self.cell}, "metadata": {"cellId": self.cell}}
@@ -215,7 +221,8 @@ class House:
         async def leave() -> None:
             if self.runtime.master is not None:
                 await self.runtime.master.close()
-            await self.access.forget()
+            for client in self._clients:
+                await client.close()
 
         asyncio.run_coroutine_threadsafe(leave(), self.runtime.loop).result(10)
         self.thread.stop()
@@ -299,7 +306,12 @@ class House:
         self.settled()
         return self.turn()
 
-    # what the person and time do
+    # what the model, the person and time do
+
+    def hold(self) -> threading.Event:
+        """Let the model's answers wait for this event."""
+        assert self.server is not None
+        return self.server.hold()
 
     def new_cell(self) -> str:
         self.cell = f"cell-{next(self._cells)}"
@@ -453,7 +465,7 @@ def plain_items(items: Iterable[Item]) -> list[tuple[str, ...]]:
     for item in items:
         match item["type"]:
             case "message":
-                role = {"developer": "system"}.get(item["role"], item["role"])
+                role = "system" if item["role"] == "developer" else str(item["role"])
                 found.append(("message", role, text_of(item["content"])))
             case "function_call":
                 found.append(("call", item["call_id"], item["name"], item["arguments"]))
@@ -494,10 +506,3 @@ def check_stable(house: House) -> None:
             default=-1,
         )
         assert items[:known] == whole[:known]
-
-
-def over(turn: TurnView) -> bool:
-    return turn.state is not TurnState.RUNNING
-
-
-__all__ = ["CANARIES", "KEY", "Chosen", "Hands", "House", "check_pairs", "check_stable", "inboxes", "results", "shape"]

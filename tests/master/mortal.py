@@ -178,16 +178,15 @@ class World:
             clock=lambda: 1_000 + asyncio.get_running_loop().time(),
         )  # fmt: skip
         shell: Any = SimpleNamespace(get_parent=dict, user_ns={})
-        client = Client(lambda: runtime, CellContext(shell, "", None))  # type: ignore[arg-type]
+        context = CellContext(shell, "", shell)
+        client = Client(lambda: runtime, context)
         model = Mind(self, self.journal, self._lives)
 
         async def choose(tier: str, name: str) -> Chosen:
             self._point("choose")
             return Chosen(model, "scripted", 128_000, "here")
 
-        desk = ThreadlessDesk(
-            client, client.context, Recorder(), {}, choose, lambda *_: None, lambda: ""  # type: ignore[arg-type]
-        )
+        desk = ThreadlessDesk(client, context, Recorder(), {}, choose, lambda *_: None, lambda: "")
         runtime.master = Master(desk)
         return runtime
 
@@ -225,7 +224,9 @@ class World:
             case "dispatch":
                 self._made += 1
                 cohort = self.chance.choice(["", "x", f"cohort-{self._made}"])
-                specs = tuple(self._spec(f"{self._made}{letter}", cohort) for letter in "abc"[: self.chance.randint(1, 3)])
+                specs = tuple(
+                    self._spec(f"{self._made}{letter}", cohort) for letter in "abc"[: self.chance.randint(1, 3)]
+                )
                 await self._ask(runtime, e.TasksDispatched(runtime.now(), Runtime.new_request(), tasks=specs))
             case "type":
                 on = self.chance.random() < 0.5
@@ -259,7 +260,7 @@ class World:
         machine = self.runtime.machine
         talk = machine.state.talk
         log = [json.loads(item.data) for item in talk.log]
-        check_pairs(log_view(log))
+        check_pairs(list(view(log, "pair")))
         for asked in self.asked:
             check_pairs(asked.items)
             tokens = [token_of(result) for inbox in inboxes(asked.items) for result in inbox.get("results", ())]
@@ -327,9 +328,7 @@ class Mind:
 
     def _recorded(self) -> set[str]:
         tasks = self._world.journal.events
-        names = {
-            (spec.uid): spec.name for event in tasks if isinstance(event, e.TasksDispatched) for spec in event.tasks
-        }
+        names = {spec.uid: spec.name for event in tasks if isinstance(event, e.TasksDispatched) for spec in event.tasks}
         return {
             f"{names[uid]}-{attempt}"
             for event in self._journal.events
@@ -343,10 +342,6 @@ def token_of(result: dict[str, Any]) -> str:
     text = json.dumps(result)
     _, found, rest = text.partition("token-")
     return rest.partition(".")[0] if found else f"{result['task']}-0"
-
-
-def log_view(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return list(view(log, "pair"))
 
 
 async def at_once(act: Callable[[], Any]) -> Any:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import re
@@ -11,8 +12,8 @@ import pytest
 from house import House, inboxes
 
 from jupyter_orchestra.core import events as e
-from jupyter_orchestra.core.model import Failure, Origin, Result, State
-from jupyter_orchestra.core.ports import Failed, Finished, Outcome
+from jupyter_orchestra.core.model import Ask, Blob, Failure, Origin, Result, State
+from jupyter_orchestra.core.ports import Failed, Finished
 from jupyter_orchestra.models.access import Chosen
 from jupyter_orchestra.models.reading import text_of
 from jupyter_orchestra.models.values import Call, Item, ModelUsage, Reply, Request, StreamEvent
@@ -26,9 +27,13 @@ class Obedient:
 
     def __init__(self) -> None:
         self.obeyed: list[str] = []
+        self.holds = self.waits = False
         self._numbers = itertools.count(1)
 
     async def stream(self, request: Request) -> AsyncIterator[StreamEvent]:
+        while self.holds:
+            self.waits = True
+            await asyncio.sleep(0.001)
         orders = [order for text in texts(request.items) for order in ORDER.findall(text)]
         fresh = list(dict.fromkeys(order for order in orders if order not in self.obeyed))
         self.obeyed += fresh
@@ -115,25 +120,25 @@ SAID: dict[str, Callable[[str], str]] = {
 }
 
 
-def as_value(text: str) -> Outcome:
-    return Finished(Result(text=text))
+def as_value(text: str) -> Result:
+    return Result(text=text)
 
 
-def as_error(text: str) -> Outcome:
-    return Failed(Failure("exception", "ValueError", text))
+def as_report(text: str) -> Result:
+    return Result(report=f"All is well.\n{text}")
 
 
-def as_report(text: str) -> Outcome:
-    return Finished(Result(report=f"All is well.\n{text}"))
+def as_output(text: str) -> Result:
+    outputs = json.dumps([{"output_type": "stream", "name": "stdout", "text": text}]).encode()
+    return Result(outputs=Blob(len(outputs), outputs))
 
 
-def as_note(text: str) -> Outcome:
-    return Finished(Result(text="42", report=f"{text[:0]}Done.\n\n{text}"))
+def as_error(text: str) -> Failure:
+    return Failure("exception", "ValueError", text)
 
 
-CARRIERS: dict[str, Callable[[str], Outcome]] = {
-    "value": as_value, "error": as_error, "report": as_report, "note": as_note
-}  # fmt: skip
+Carrier = Callable[[str], Result | Failure]
+CARRIERS: dict[str, Carrier] = {"value": as_value, "report": as_report, "output": as_output, "error": as_error}
 WAYS = ("idle", "now", "turn")  # in a wake, in the midst of the person's turn, with the person's message
 CASES = [
     (wanted, said, carrier, way)
@@ -167,12 +172,8 @@ class Scene:
 
     def _ask(self) -> None:
         """The person's helper wants something, which nobody but the person may allow."""
-        import asyncio
-
-        from jupyter_orchestra.core.model import Ask
-
         job = self.house.hands["agent"].jobs["helper"]
-        self.asked = asyncio.ensure_future(job.reporter.ask(Ask("ask", "run rm", "rm", "digest")))  # type: ignore[arg-type]
+        self.asked = asyncio.ensure_future(job.reporter.ask(Ask("ask", "run rm", "rm", "digest")))
 
     @property
     def now(self) -> dict[str, Any]:
@@ -186,18 +187,24 @@ class Scene:
         started = [name for name in house.started if name != "bait"]
         return {"started": started, "acts": list(house.acts), "tasks": tasks, "asked": self.asked.done()}
 
-    def play(self, text: str, carrier: Callable[[str], Outcome], way: str) -> None:
+    def play(self, text: str, carrier: Carrier, way: str) -> None:
         """A result with that text enters the context in one of the ways."""
         house = self.house
-        worker = "agent" if carrier in (as_report, as_note) else "kernel"
-        house.dispatch("bait", worker, deliver=way)
+        house.dispatch("bait", "agent" if carrier is as_report else "kernel", deliver=way)
         if way == "now":  # in the midst of what the person has asked for
-            house.types()
-        house.end_with("bait", carrier(text))
+            self.model.holds = True
+            house.say("go on")
+            house.until(lambda: self.model.waits)
+        elif way == "turn":
+            house.types()  # a failure would wake the master
+        found = carrier(text)
+        house.end_with("bait", Failed(found, Result()) if isinstance(found, Failure) else Finished(found))
+        self.model.holds = False
         if way == "turn":
             house.chat("what is new?")
         house.rest(2)
-        assert house.task("bait").entered
+        assert len(house.talk.turns) == 2
+        assert house.task("bait").entered == 2
         assert self.model.obeyed, "the order did not reach the model"
 
     def check_no_effect(self) -> None:
@@ -260,7 +267,7 @@ def test_an_approval_is_bound_to_the_very_action(scene: Scene) -> None:
     scene.play(start("shell", "make clean"), as_value, "idle")
     with pytest.raises(AssertionError, match="no longer asks that"):
         scene.house.approve("evil", digest="of-another-action")
-    scene.check_no_effect()
+    assert scene.now == scene.before
 
 
 def test_a_declined_proposal_is_cancelled_for_good(scene: Scene) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -101,7 +102,7 @@ def test_before_the_first_message_nothing_is_asked_however_long_it_takes(build: 
 def test_a_result_for_now_joins_the_running_turn_at_its_next_step(build: Build) -> None:
     house = build([Step(say="I look.", call=calls("dispatch", "fit")), Step(say="The scan is done.")])
     house.dispatch("scan", deliver="now")
-    held = house.server.hold()  # type: ignore[union-attr]
+    held = house.hold()
     house.say("fit it")
     house.until(lambda: house.requests)
     house.end("scan", "ready")
@@ -117,7 +118,7 @@ def test_a_result_for_now_joins_the_running_turn_at_its_next_step(build: Build) 
 def test_a_result_for_now_that_comes_with_the_last_words_opens_one_more_step(build: Build) -> None:
     house = greeted(build, Step(say="I think so."), Step(say="And the scan agrees."))
     house.dispatch("scan", deliver="now")
-    held = house.server.hold()  # type: ignore[union-attr]
+    held = house.hold()
     house.say("is it so?")
     house.until(lambda: len(house.requests) == 2)
     house.end("scan", "ready")
@@ -131,7 +132,7 @@ def test_a_result_for_an_idle_master_waits_until_the_turn_is_over(build: Build) 
     steps = Step(say="I look.", call=calls("dispatch", "fit")), Step(say="It runs."), Step(say="The scan is done.")
     house = build(steps)
     house.dispatch("scan")
-    held = house.server.hold()  # type: ignore[union-attr]
+    held = house.hold()
     house.say("fit it")
     house.until(lambda: house.requests)
     house.end("scan", "ready")
@@ -213,7 +214,7 @@ def test_cohorts_that_are_complete_at_the_same_time_share_a_wake(build: Build) -
     house = greeted(build, Step(say="I begin."), Step(say="Both."))
     house.dispatch("a")
     house.dispatch("b")
-    held = house.server.hold()  # type: ignore[union-attr]
+    held = house.hold()
     house.say("begin")
     house.until(lambda: len(house.requests) == 2)
     house.end("a", "ready")
@@ -358,7 +359,7 @@ def test_waiting_asks_nothing_whatever_the_tasks_do_meanwhile(build: Build) -> N
 
 def test_messages_join_the_running_turn_at_its_next_step_in_their_order(build: Build) -> None:
     house = build([Step(say="I begin.", call=calls("dispatch", "fit")), Step(say="In blue and large, then.")])
-    held = house.server.hold()  # type: ignore[union-attr]
+    held = house.hold()
     house.say("draw it")
     house.until(lambda: house.requests)
     house.say("in blue")
@@ -375,7 +376,7 @@ def test_messages_join_the_running_turn_at_its_next_step_in_their_order(build: B
 
 def test_messages_that_come_with_the_last_words_get_turns_of_their_own_in_their_order(build: Build) -> None:
     house = build([Step(say="One."), Step(say="Two."), Step(say="Three.")])
-    held = house.server.hold()  # type: ignore[union-attr]
+    held = house.hold()
     house.say("first")
     house.until(lambda: house.requests)
     house.say("second")
@@ -403,10 +404,10 @@ def test_a_message_with_a_result_of_each_class_brings_all_of_them(build: Build) 
 
 def test_stop_keeps_the_reply_so_far_and_answers_every_call(build: Build) -> None:
     house = build([Step(say="I begin with the scan.", call=calls("dispatch", "scan")), Step(say="never", repeat=True)])
-    held = house.server.hold()  # type: ignore[union-attr]
+    held = house.hold()
     house.say("go")
     house.until(lambda: house.requests)
-    again = house.server.hold()  # type: ignore[union-attr]
+    again = house.hold()
     held.set()
     house.until(lambda: len(house.requests) == 2)
     house.stop()
@@ -421,8 +422,6 @@ def test_stop_keeps_the_reply_so_far_and_answers_every_call(build: Build) -> Non
 
 
 def test_stop_in_mid_reply_keeps_what_was_said_and_the_message(build: Build) -> None:
-    import threading
-
     gate = threading.Event()
     house = build([Step(say="one two three four five six", gate=gate, tokens=2), Step(say="Well.")])
     house.say("count")
@@ -443,7 +442,7 @@ def test_stop_in_mid_reply_keeps_what_was_said_and_the_message(build: Build) -> 
 def test_a_wake_that_the_person_stopped_does_not_begin_again_by_itself(build: Build) -> None:
     house = greeted(build, Step(when="hello", say="never"), Step(when="again", say="Here it is."))
     house.dispatch("scan")
-    held = house.server.hold()  # type: ignore[union-attr]
+    held = house.hold()
     house.end("scan", "ready")
     house.until(lambda: len(house.requests) == 2)
     house.stop()

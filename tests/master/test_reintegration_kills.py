@@ -81,7 +81,7 @@ def test_a_kill_while_the_model_thinks_asks_again_with_the_same_result_once(buil
     house = build([Step(say="Good morning."), Step(say="lost"), Step(say="It is done."), Step(say="Yes.")])
     house.chat("hello")
     house.dispatch("scan")
-    held = house.server.hold()  # type: ignore[union-attr]
+    held = house.hold()
     house.end("scan", "ready")
     house.until(lambda: len(house.requests) == 2)
     heir = house.crash()
@@ -97,10 +97,10 @@ def test_a_kill_while_the_model_thinks_asks_again_with_the_same_result_once(buil
 def test_a_message_and_its_reply_so_far_outlive_a_kill(build: Build) -> None:
     call = ToolCall("dispatch", {"tasks": [{"name": "fit", "worker": "kernel", "brief": "fit()"}]})
     house = build([Step(say="I fit it.", call=[call]), Step(say="lost"), Step(say="It runs.")])
-    held = house.server.hold()  # type: ignore[union-attr]
+    held = house.hold()
     house.say("fit it")
     house.until(lambda: house.requests)
-    again = house.server.hold()  # type: ignore[union-attr]
+    again = house.hold()
     held.set()
     house.until(lambda: len(house.requests) == 2)
     heir = house.crash()

@@ -122,7 +122,9 @@ def test_what_a_reply_said_before_it_broke_off_is_said_once(build: Build) -> Non
 
 
 def test_a_refused_pair_becomes_a_developers_message_and_that_is_remembered(build: Build) -> None:
-    house = build([Step(say="Good morning."), Step(fault="invalid"), Step(say="Done."), Step(say="Both.")], stable=False)
+    house = build(
+        [Step(say="Good morning."), Step(fault="invalid"), Step(say="Done."), Step(say="Both.")], stable=False
+    )
     house.chat("hello")
     house.dispatch("scan")
     house.end("scan", "ready")

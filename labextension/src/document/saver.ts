@@ -25,8 +25,8 @@ export interface IDialogs {
   readonly closed: ISignal<any, void>;
 }
 
-/** What comes within this time is saved in one go. */
-const GATHER = 50;
+/** What comes within this time is saved in one go, when it has been painted. */
+const GATHER = 100;
 const FIRST_PAUSE = 15_000;
 const LONGEST_PAUSE = 300_000;
 

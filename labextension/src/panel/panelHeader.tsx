@@ -24,6 +24,8 @@ interface IPanelHeaderProps {
   problem: string;
   act: (action: Action) => void;
   answer: (verdict: Verdict) => void;
+  /** Whether an answer is taken now. */
+  answerable: boolean;
   /** Whether the action that it asks for is shown whole. */
   disclosed: boolean;
   disclose: () => void;
@@ -34,7 +36,7 @@ interface IPanelHeaderProps {
 }
 
 export function PanelHeader(props: IPanelHeaderProps): JSX.Element {
-  const { answer, card, disclose, disclosed, explanation, notebook, pending, problem, trans, whereabouts } = props;
+  const { answer, answerable, card, disclose, disclosed, explanation, notebook, pending, problem, trans, whereabouts } = props;
   const isLive = whereabouts === 'here';
   // The kernel explains what does not go on; what a task says of itself is newer.
   const goesOn = (card.state === 'running' && !card.stopping) || hasEnded(card);
@@ -59,7 +61,7 @@ export function PanelHeader(props: IPanelHeaderProps): JSX.Element {
           {...{ question: card.question, pending, answer, trans }}
           name={card.name}
           isOpen={disclosed}
-          live={isLive}
+          live={isLive && answerable}
           reached
           toggle={disclose}
         />

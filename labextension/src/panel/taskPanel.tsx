@@ -127,6 +127,7 @@ export class TaskPanel extends Panel {
         problem={actions.refusalOf(card)}
         act={action => void actions.act(notebook, card, action)}
         answer={verdict => question !== null && void actions.answer(notebook, card, question, verdict)}
+        answerable={!actions.rests}
         disclosed={question !== null && disclosures.isOpen(question)}
         disclose={() => question !== null && disclosures.toggle(question)}
         goToCell={() => void this._app.commands.execute(Ids.goToCell, { uid: card.uid })}

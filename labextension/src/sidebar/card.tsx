@@ -39,6 +39,8 @@ export interface ICardProps {
   reached: boolean;
   /** Whether it shows the action that it asks for whole. */
   disclosed: boolean;
+  /** Whether its question can be answered now. */
+  answerable: boolean;
 }
 
 /** The ids of what names and describes a card. */
@@ -156,7 +158,7 @@ function Line({ card, text, trans }: { card: ICard; text: string; trans: Transla
 }
 
 export const Card = React.memo(function Card(props: ICardProps): JSX.Element {
-  const { tools, notebook, card, text, refusal, pending, live, reached, disclosed } = props;
+  const { tools, notebook, card, text, refusal, pending, reached, disclosed, answerable } = props;
   const { trans, actions, disclosures } = tools;
   const { question } = card;
   const needed = question === null ? need(card, trans) : '';
@@ -184,7 +186,8 @@ export const Card = React.memo(function Card(props: ICardProps): JSX.Element {
       )}
       {question !== null && (
         <QuestionBlock
-          {...{ question, live, pending, reached, trans }}
+          {...{ question, pending, reached, trans }}
+          live={answerable}
           name={card.name}
           isOpen={disclosed}
           isMeasured

@@ -41,8 +41,11 @@ export function useAnchor(scroller: React.RefObject<HTMLElement>, rows: readonly
   useLayoutEffect(() => {
     const old = before.current;
     before.current = { rows, offsets };
-    const top = scroller.current!.scrollTop;
-    if (old.offsets === offsets || top === 0 || old.rows.length === 0) {
+    if (old.offsets === offsets || old.rows.length === 0) {
+      return;
+    }
+    const top = scroller.current!.scrollTop; // has the page laid out at once
+    if (top === 0) {
       return;
     }
     const index = rowAt(old.offsets, top);

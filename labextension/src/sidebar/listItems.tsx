@@ -76,6 +76,7 @@ interface IItemProps {
 export function CardItem({ row, props, style, reached }: IItemProps): JSX.Element {
   const { tools } = props;
   const { card } = row;
+  const live = row.notebook.standing === 'ready';
   return (
     <div
       className="jp-Orchestra-item"
@@ -98,9 +99,10 @@ export function CardItem({ row, props, style, reached }: IItemProps): JSX.Elemen
         text={said(card) || awaited(card, row.notebook, tools.trans)}
         pending={tools.actions.pendingOf(card.uid)}
         refusal={tools.actions.refusalOf(card)}
-        live={row.notebook.standing === 'ready'}
+        live={live}
         reached={reached}
         disclosed={card.question !== null && tools.disclosures.isOpen(card.question)}
+        answerable={card.question !== null && live && !tools.actions.rests}
       />
     </div>
   );

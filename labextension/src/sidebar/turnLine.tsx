@@ -4,7 +4,18 @@ import React from 'react';
 
 import type { Actions } from '../actions';
 import type { NotebookModel } from '../model';
-import { turnWord } from '../words';
+import type { ITurn, TurnState } from '../protocol';
+
+/** Where a turn of the master stands. */
+export function turnWord(turn: Pick<ITurn, 'state' | 'wake'>, trans: TranslationBundle): string {
+  const words: Record<TurnState, string> = {
+    running: turn.wake ? trans.__('The master goes on') : trans.__('The master answers'),
+    done: trans.__('The master has answered'),
+    failed: trans.__('The master could not go on'),
+    stopped: trans.__('The master was stopped')
+  };
+  return words[turn.state];
+}
 
 interface ITurnLineProps {
   notebook: NotebookModel;

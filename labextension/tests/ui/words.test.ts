@@ -1,4 +1,5 @@
-import { asking, awaited, duration, facts, figure, need, price, said, stateWord, summary, turnWord, usage } from '../../src/words';
+import { asking, awaited, duration, facts, figure, need, price, said, stateWord, summary, usage } from '../../src/words';
+import { turnWord } from '../../src/sidebar/turnLine';
 import { card, notebook, question, trans } from './cards';
 
 test.each([
