@@ -15,7 +15,8 @@ HOSTILE = "print('<b>bold</b>'); import IPython.display as d; d.display(d.HTML('
 
 def script(seen: SeenRequest) -> Step:
     """A plan from the person's words; after its result one thing more that nobody asked for."""
-    if seen.output_of == "collect_inbox" and any("plan" in str(result) for result in seen.results[-1].get("results", [])):
+    inbox = seen.results[-1] if seen.output_of == "collect_inbox" else {}
+    if any("plan" in str(result) for result in inbox.get("results", [])):
         return Step(call=[ToolCall("dispatch", {"tasks": [{"name": "more", "worker": "shell", "brief": "echo harm"}]})])
     if seen.output_of:
         return Step(say="So be it.")
