@@ -208,6 +208,8 @@ class Client:
         """
         if tier and tier not in TIERS:
             raise UsageError(f"the tier is one of {', '.join(TIERS)}, not {tier!r}")
+        if tier and model:
+            raise UsageError("a tier and a model exclude each other: keep one")
         if not str(text).strip():
             raise UsageError("there is nothing to say: write a message below the %%chat line")
         uid = uuid.uuid4().hex[:16]
@@ -216,7 +218,7 @@ class Client:
         self.saying(anchor)
         self.ask(
             e.MessageSent(
-                runtime.now(), runtime.new_request(), uid=uid, text=str(text), anchor=anchor, tier=tier, model=model
+                runtime.now(), runtime.new_request(), uid=uid, text=str(text).strip(), anchor=anchor, tier=tier, model=model
             )
         )
         return uid

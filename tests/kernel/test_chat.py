@@ -155,6 +155,10 @@ def test_what_the_master_dispatched_comes_back_and_it_goes_on_unasked(
     assert kernel.ask(f"({reply}.wake, {reply}.text)") == (True, "Results: answer is done: 42")
     (result,) = server.requests[-1].results[-1]["results"]
     assert (result["value"], result["printed"], result["handle"]) == ("42", "so", 'jo.task("answer")')
+    asked = str([request.body for request in server.requests])
+    uid = kernel.ask("jo.task('answer').uid")
+    for secret in (uid, str(kernel.folder), kernel.mark, *kernel.journals):
+        assert secret not in asked, secret
 
 
 def test_a_kernel_that_is_killed_in_mid_reply_goes_on_with_it(
