@@ -119,6 +119,17 @@ def outcome_of(work: asyncio.Task[Outcome]) -> Outcome:
     return Failed(Failure("exception", type(error).__name__, str(error) or "the worker itself failed"), Result())
 
 
+def made_up_for(event: e.Event, now: float) -> e.Event | None:
+    """What stands for an end that could not be kept, such as one that is no text: each attempt and each turn ends."""
+    lost = "could not be kept: see the kernel's log"
+    failure = Failure("exception", "ReportLost", f"its report {lost}")
+    if isinstance(event, e.TaskFinished | e.TaskFailed | e.TaskBlocked) and getattr(event, "failure", 0) != failure:
+        return e.TaskFailed(now, event.uid, event.attempt, failure, Result())
+    if isinstance(event, e.StepDone | e.CallsAnswered | e.TurnStopped):
+        return e.TurnFailed(now, event.turn, f"what came {lost}, then %orchestra retry")
+    return None
+
+
 async def after(begun: asyncio.Event, act: Coroutine[object, object, None]) -> None:
     """Do something to an attempt once its worker has it."""
     await begun.wait()

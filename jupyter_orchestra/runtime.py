@@ -18,12 +18,12 @@ from typing import TypeVar
 
 import msgspec
 
-from .attempt import Attempt, Reporter, after, emptied, outcome_of
+from .attempt import Attempt, Reporter, after, emptied, made_up_for, outcome_of
 from .board import Board
 from .clock import Clock
 from .core import events as e
 from .core.machine import Machine
-from .core.model import Capture, Failure, Result, State, Task
+from .core.model import Capture, State, Task
 from .core.ports import Blocked, Failed, Finished, Job, Journal, Master, Outcome, Sink, Verdict, Worker
 from .core.talk import TurnView, view_turn
 from .core.views import TaskView, view
@@ -194,19 +194,14 @@ class Runtime:
             except Exception:
                 log.exception("the orchestra could not handle %s", type(event).__name__)
                 self._refuse(event, "a bug in jupyter_orchestra: see the kernel's log")
-                self._make_up_for(event)
+                if (instead := made_up_for(event, self.now())) is not None:
+                    self._inbox.append(instead)
         try:
             self._write_down(changed, later)
         except Exception:
             log.exception("the journal could not be told")
             self._release(later)
         self._set_timer()
-
-    def _make_up_for(self, event: e.Event) -> None:
-        """An end that could not be kept, such as one that is no text, is a failure that can: each attempt ends."""
-        failure = Failure("exception", "ReportLost", "its report could not be kept: see the kernel's log")
-        if isinstance(event, e.TaskFinished | e.TaskFailed | e.TaskBlocked) and getattr(event, "failure", 0) != failure:
-            self._inbox.append(e.TaskFailed(self.now(), event.uid, event.attempt, failure, Result()))
 
     def _write_down(self, changed: dict[str, None], later: list[Callable[[], None]]) -> None:
         if changed:

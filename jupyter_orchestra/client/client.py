@@ -212,13 +212,13 @@ class Client:
             raise UsageError("a tier and a model exclude each other: keep one")
         if not str(text).strip():
             raise UsageError("there is nothing to say: write a message below the %%chat line")
-        uid = uuid.uuid4().hex[:16]
+        uid, said = uuid.uuid4().hex[:16], str(text).strip()
         runtime = self.runtime
         anchor = self.context.message_anchor(uid)
         self.saying(anchor)
         self.ask(
             e.MessageSent(
-                runtime.now(), runtime.new_request(), uid=uid, text=str(text).strip(), anchor=anchor, tier=tier, model=model
+                runtime.now(), runtime.new_request(), uid=uid, text=said, anchor=anchor, tier=tier, model=model
             )
         )
         return uid

@@ -76,7 +76,10 @@ class Desk(Protocol):
         """The views of the tasks that have not ended."""
 
     def cells(self) -> Sequence[CellRun]:
-        """The cells that the person ran since this was last asked, none that is private."""
+        """The cells that the person ran and the master has not heard of, none that is private."""
+
+    def cells_told(self) -> None:
+        """It has heard of those that were given last."""
 
     async def carry_out(self, arguments: ToolArguments, turn: int) -> Answer:
         """Do what a call asks for. Never raises."""
@@ -187,6 +190,8 @@ class Master:
         )  # fmt: skip
         work.fresh, work.text, work.calls, work.step = [], "", list(reply.calls), step
         work.carried.update(given.messages)
+        if given.messages:
+            desk.cells_told()
         if reply.calls:
             await self._answer_calls(work)
 

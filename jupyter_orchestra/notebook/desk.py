@@ -27,7 +27,7 @@ from ..runtime import Runtime
 from .cards import plain_text
 from .context import CellContext, PageContext
 from .inspection import inspect
-from .recorder import Recorder
+from .recorder import RanCell, Recorder
 
 log = logging.getLogger("jupyter_orchestra")
 
@@ -70,6 +70,7 @@ class NotebookDesk:
     ) -> None:
         self._client, self._cells, self._recorder, self._namespace = client, cells, recorder, namespace
         self._choose, self._say, self.who = choose, say, who
+        self._telling: list[RanCell] = []
 
     @property
     def _runtime(self) -> Runtime:
@@ -106,8 +107,14 @@ class NotebookDesk:
         return [view for view in self._client.board.all() if not view.ended]
 
     def cells(self) -> Sequence[CellRun]:
-        """The cells that the person ran since this was last asked."""
-        return [CellRun(ran.cell, ran.source, ran.output) for ran in self._recorder.take()]
+        """The cells that the person ran and the master has not heard of."""
+        self._telling = self._recorder.untold()
+        return [CellRun(ran.cell, ran.source, ran.output) for ran in self._telling]
+
+    def cells_told(self) -> None:
+        """It has heard of those that were given last."""
+        self._recorder.told(self._telling)
+        self._telling = []
 
     # results
 

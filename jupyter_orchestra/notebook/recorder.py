@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -63,11 +64,15 @@ class Recorder:
             self._cells.append(ran)
             self._untold.append(ran)
 
-    def take(self) -> list[RanCell]:
-        """The cells that were run since this was last asked."""
+    def untold(self) -> list[RanCell]:
+        """The cells that were run and that the master has not heard of."""
         with self._lock:
-            told, self._untold = list(self._untold), deque(maxlen=KEPT)
-        return told
+            return list(self._untold)
+
+    def told(self, cells: Collection[RanCell]) -> None:
+        """It has heard of these."""
+        with self._lock:
+            self._untold = deque((ran for ran in self._untold if all(ran is not one for one in cells)), maxlen=KEPT)
 
     def read(self, cell: str) -> str:
         """The last run of the cell with that id, as text. Raises LookupError for one that is not to be read."""

@@ -48,14 +48,6 @@ def test_a_proposal_is_said_waits_for_nobody_and_begins_with_a_yes(nb: LiveKerne
     assert nb.end("more") == "done"
 
 
-def test_a_proposal_that_is_declined_never_runs(nb: LiveKernel) -> None:
-    nb.run("%%chat\ndo it")
-    nb.run("%gather")
-    assert "declined: start more" in nb.run("%decline more not now").text
-    assert nb.end("more") == "cancelled"
-    assert "declined by you: not now" in nb.run("%tasks").text
-
-
 def test_what_a_model_wrote_shows_nothing_that_runs(nb: LiveKernel) -> None:
     nb.run("%%chat\ndo it")
     shown = nb.run("%gather")

@@ -221,3 +221,14 @@ def test_the_check_finds_what_must_not_be_there(build: Build) -> None:
     for canary in (house.task("scan").uid, str(house.folder), "987654321", "canary-line-of-progress"):
         with pytest.raises(AssertionError):
             check_canaries(f"so {canary}, then", house)
+
+
+def test_a_cell_is_told_of_once_and_again_only_while_no_request_has_carried_it(build: Build) -> None:
+    house = build([Step(fault="401"), Step(say="Now I know."), Step(say="Nothing new.")])
+    ran(house, "alpha = 41", "", "cell-1")
+    house.chat("look")
+    house.ask(e.RetryTurnAsked)
+    house.rest(1)
+    house.chat("and now?")
+    last = [json.dumps(request.items[-3:]) for request in house.requests]
+    assert ["alpha = 41" in text for text in last] == [True, True, False]
