@@ -286,8 +286,8 @@ def _sizes(desk: Desk) -> list[Row]:
         Row(
             figure="wheel", value=wheel.stat().st_size / 1000, unit="kB", most=600.0,
             how=f"size of the file that `python -m build` makes; {page_part:.0f} kB of it is the page",
-            why="the bound was set for the page and the dispatching; the master, the models, the agents, a scripted model "
-            "server and a second notebook came to it since",
+            why="the bound was set for the page and the dispatching; the master, the models, the agents, a scripted "
+            "model server and a second notebook came to it since",
         ),
         Row(
             figure="labextension loaded at start", value=sum(found.values()) / 1000, unit="kB", most=80.0,

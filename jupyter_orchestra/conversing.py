@@ -81,7 +81,9 @@ class Conversing:
 
     async def read_cell(self, cell: str) -> str:
         """A cell that the person ran. Raises LookupError for one that is not to be read."""
-        return self.recorder.read(cell)
+        from .models.keys import hide_keys
+
+        return hide_keys(self.recorder.read(cell), os.environ)
 
     def tiers(self) -> dict[str, int]:
         """How many agents of each tier run at once."""

@@ -293,7 +293,7 @@ class Conversation:
         turn = self.turn(event.turn)
         if turn is None or turn.state is not TurnState.RUNNING:
             return
-        back = [message for message in turn.messages if message.uid not in turn.carried]
+        back = [] if event.too_long else [message for message in turn.messages if message.uid not in turn.carried]
         returned = [Message(m.uid, m.text, m.at, m.anchor, m.tier, m.model, returned=True) for m in back]
         self.talk.messages = [*returned, *self.talk.messages]
         self._end(turn, TurnState.FAILED, event.at, event.message)

@@ -243,14 +243,15 @@ class CallsAnswered(Event, frozen=True, omit_defaults=True):
     step: int
     items: tuple[str, ...]
     lines: tuple[str, ...] = ()  # each call in one line, for the person
-    read: bool = False  # one of them read a result, which has entered the turn by that
+    read: bool = False  # one of them read what may hold a result, which has entered the turn by that
 
 
-class TurnFailed(Event, frozen=True):
+class TurnFailed(Event, frozen=True, omit_defaults=True):
     """A turn can't go on; it is kept."""
 
     turn: int
     message: str
+    too_long: bool = False  # what it was to answer would not fit into the next request either
 
 
 class TurnStopped(Event, frozen=True, omit_defaults=True):

@@ -18,7 +18,7 @@ ACK_WITHIN = 4.0  # seconds after which a result is offered again
 OPEN = 64  # results that are under way at once
 ITSELF = "itself"  # in place of a cell: the one that spoke, which the page finds by its request
 Key = tuple[str, int]  # (uid, attempt)
-Rank = tuple[bool, bool, bool, float]
+Rank = tuple[bool, bool, bool, bool, float]
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -48,10 +48,14 @@ class Parcel(msgspec.Struct, frozen=True):
         return self.uid, self.attempt
 
     @property
+    def is_reply(self) -> bool:
+        """Whether it goes into the very cell that it comes from."""
+        return self.into != "" and self.into in (self.cell, ITSELF)
+
+    @property
     def lane(self) -> tuple[str, str]:
         """Results of one lane are granted in the order of their arrival; a reply is in the order of nothing."""
-        is_reply = self.into != "" and self.into in (self.cell, ITSELF)
-        return self.notebook, self.uid if is_reply else self.into or self.cell
+        return self.notebook, self.uid if self.is_reply else self.into or self.cell
 
 
 class SendOffer(msgspec.Struct, frozen=True):
@@ -378,8 +382,10 @@ class Offers:
         return True
 
     def _rank(self, client: str, item: _Item, anchored: bool) -> Rank:
-        page = self._pages[client]
-        return anchored, self._is_home(page, item), page.visible, page.front
+        page, parcel = self._pages[client], item.parcel
+        # That page writes the stream into the cell: two that write at once would leave the reply twice.
+        streams = parcel.is_reply and parcel.session != "" and page.session == parcel.session
+        return anchored, streams, self._is_home(page, item), page.visible, page.front
 
     def _is_home(self, page: Page, item: _Item) -> bool:
         """Whether the page shows the notebook that dispatched it."""

@@ -17,7 +17,20 @@ Wanted = e.CancelAsked | e.PauseAsked | e.ResumeAsked | e.SteerAsked
 def may_start(spec: Spec, name: str) -> Ask:
     """Whether a task that the master has proposed may begin."""
     action = f"start {name} ({spec.worker}): {_said(spec.brief)}"
-    return _proposal(spec.uid, action, f"{spec.worker}\n{spec.brief}")
+    return _proposal(spec.uid, action, f"{_manner(spec)}\n{spec.brief}")
+
+
+def _manner(spec: Spec) -> str:
+    """What of a task is no part of its brief and yet of what it does."""
+    parts = (
+        spec.worker,
+        spec.role and f"role {spec.role}",
+        spec.model and f"model {spec.model}",
+        spec.after and f"after {', '.join(spec.after)}",
+        spec.returns and f"brings back {', '.join(spec.returns)}",
+        spec.timeout and f"at most {spec.timeout:g} s",
+    )
+    return " · ".join(part for part in parts if part)
 
 
 def may_act(wanted: Wanted, task: Task, verb: str) -> Ask:

@@ -11,29 +11,36 @@ from .envelope import clip
 FULL = 0.7  # of the window: then the oldest part is summed up
 LEFT = 0.35  # of the window: what stays
 TURN_SAID = 400  # bytes of each message that the sum repeats
-SUM = 12_000  # bytes of the sum, its newest part
+SUM = 12_000  # bytes of the sum, its newest part; never more than a quarter of the window
 HEAD = "Earlier parts of this conversation, summed up by the notebook (whole results: read_result):"
 
 
 def tokens(items: Sequence[Item]) -> int:
     """About how many tokens items take: bytes / 4."""
-    return sum(len(json.dumps(item, ensure_ascii=False)) for item in items) // 4
+    return sum(len(json.dumps(item, ensure_ascii=False).encode("utf-8", "replace")) for item in items) // 4
 
 
-def fold_point(items: Sequence[Item], window: int, before: int) -> int:
-    """How many of the first items are to be summed up; `before`: tokens of all that goes with them. 0 for none.
+def fold_point(items: Sequence[Item], window: int, before: int, whole: bool = False) -> int:
+    """How many of the first items are to be summed up, 0 for none.
 
-    The cut lies where the person speaks, hence never between a call and its answer.
+    The cut lies where the person speaks or an inbox comes, hence never between a call and its answer.
+
+    Parameters
+    ----------
+    before
+        Tokens of all that goes with them.
+    whole
+        Whether all of them may be: the person speaks, or an inbox comes, right behind them.
     """
     sizes = [tokens([item]) for item in items]
     total = before + sum(sizes)
     if total <= window * FULL:
         return 0
     cut = 0
-    for index in range(1, len(items)):
+    for index in range(1, len(items) + whole):
         total -= sizes[index - 1]
         # An inbox belongs to the message behind it.
-        if is_begin(items[index]) and not is_inbox(items[index - 1]):
+        if (index == len(items) or is_begin(items[index])) and not is_inbox(items[index - 1]):
             cut = index
             if total <= window * LEFT:
                 break
@@ -49,15 +56,16 @@ def is_begin(item: Item) -> bool:
     return is_inbox(item) or (item.get("type") == "message" and item.get("role") == "user")
 
 
-def summed_up(summary: str, items: Sequence[Item]) -> str:
+def summed_up(summary: str, items: Sequence[Item], window: int) -> str:
     """A longer sum: the one so far, then what these items said, each in a line."""
+    most = min(SUM, window)
     lines = [summary.removeprefix(HEAD).strip()] if summary else []
     for item in items:
         lines += _lines(item)
     text = "\n".join(line for line in lines if line)
     data = text.encode()
-    if len(data) > SUM:
-        text = "…" + data[-SUM:].decode(errors="ignore")
+    if len(data) > most:
+        text = "…" + data[-most:].decode(errors="ignore")
     return f"{HEAD}\n{text}"
 
 

@@ -12,7 +12,7 @@ from ..core import events as e
 from ..core.talk import Key, Talk, Turn
 from ..errors import ModelError
 from ..models.values import Call, Item, Model, Reply, Request, TextDelta, Waiting
-from .folding import fold_point, is_inbox, summary_item, summed_up, tokens
+from .folding import fold_point, is_begin, is_inbox, summary_item, summed_up, tokens
 from .inbox import FORMS, CellRun, Form, inbox_item, output_item, user_item, view
 from .prompt import INSTRUCTIONS
 from .rules import RulesPlanner
@@ -24,6 +24,7 @@ STOPPED = "not carried out: the person stopped this turn"
 CUT_SHORT = "(stopped by the person)"
 BROKEN_OFF = "not carried out: this turn broke off"
 IN_DOUBT = "unknown: the kernel restarted while this was carried out; it may have been done or not"
+READS = ("read_result", "read_cell", "inspect_variable")  # what they give may hold what a result said
 PERSON_ONLY = ("approve", "decline")  # what the rules planner may ask for in the person's own words
 
 
@@ -158,7 +159,7 @@ class Master:
                 self._leave_off(work)
             raise
         except ModelError as error:
-            desk.post(e.TurnFailed(desk.now(), number, str(error)))
+            desk.post(e.TurnFailed(desk.now(), number, str(error), error.kind == "overflow"))
         except Exception as error:
             log.exception("a turn of the master failed")
             self._answer_rest(work, BROKEN_OFF)
@@ -213,14 +214,13 @@ class Master:
         if chosen is None:
             return await self._stream(work, self._planner, self._request(work, "", "pair"))
         self._fold(work, chosen.window)
-        shorter = False
         while True:
             form = self._forms.get(chosen.place, FORMS[0])
             try:
                 return await self._stream(work, chosen.model, self._request(work, chosen.name, form))
             except ModelError as error:
-                if error.kind == "overflow" and not shorter and self._fold(work, chosen.window // 2):
-                    shorter = True
+                if error.kind == "overflow" and self._fold(work, min(chosen.window, self._size(work)) // 2):
+                    continue  # the window is smaller than was said
                 elif error.kind == "invalid" and form != FORMS[-1] and self._holds_inbox(work):
                     self._forms[chosen.place] = FORMS[FORMS.index(form) + 1]
                 else:
@@ -268,12 +268,20 @@ class Master:
         """Sum up the oldest part of the log where it has grown too long. Says whether it did."""
         folded, summary = self._folded
         shown = self._items()[folded:]
-        around = (len(summary) + len(INSTRUCTIONS) + TOOLS_SIZE) // 4 + tokens(work.fresh)
-        count = fold_point(shown, window, around)
+        begins = bool(work.fresh) and is_begin(work.fresh[0])
+        count = fold_point(shown, window, self._around(work), begins)
         if count:
-            self._newest_fold = folded + count, summed_up(summary, shown[:count])
+            self._newest_fold = folded + count, summed_up(summary, shown[:count], window)
             self._desk.post(e.LogFolded(self._desk.now(), *self._newest_fold))
         return count > 0
+
+    def _around(self, work: _Work) -> int:
+        """Tokens of what goes with the log."""
+        return (len(self._folded[1].encode()) + len(INSTRUCTIONS) + TOOLS_SIZE) // 4 + tokens(work.fresh)
+
+    def _size(self, work: _Work) -> int:
+        """Tokens of a request."""
+        return self._around(work) + tokens(self._items()[self._folded[0] :])
 
     def _holds_inbox(self, work: _Work) -> bool:
         return any(is_inbox(item) for item in (*self._items()[self._folded[0] :], *work.fresh))
@@ -306,7 +314,7 @@ class Master:
         )
         # The planner says the same in its own words.
         lines = tuple(answer.line for _, answer in work.answered if answer.line and not work.literal)
-        read = any(call.name == "read_result" for call, _ in work.answered)
+        read = any(call.name in READS for call, _ in work.answered)
         self._desk.post(e.CallsAnswered(self._desk.now(), work.number, work.step, items, lines, read))
         work.answered = []
 

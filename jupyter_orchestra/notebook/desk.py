@@ -23,10 +23,11 @@ from ..master import tools
 from ..master.envelope import envelope
 from ..master.inbox import CellRun
 from ..master.turns import Answer, Chosen
+from ..models.keys import hide_keys
 from ..runtime import Runtime
 from .cards import plain_text
 from .context import CellContext, PageContext
-from .inspection import inspect
+from .inspection import look
 from .recorder import RanCell, Recorder
 
 log = logging.getLogger("jupyter_orchestra")
@@ -109,7 +110,7 @@ class NotebookDesk:
     def cells(self) -> Sequence[CellRun]:
         """The cells that the person ran and the master has not heard of."""
         self._telling = self._recorder.untold()
-        return [CellRun(ran.cell, ran.source, ran.output) for ran in self._telling]
+        return [CellRun(ran.cell, _hidden(ran.source), _hidden(ran.output)) for ran in self._telling]
 
     def cells_told(self) -> None:
         """It has heard of those that were given last."""
@@ -132,7 +133,7 @@ class NotebookDesk:
                     stale=await self._stale(view, turn, commits), output=await _in_thread(partial(self._printed, view)),
                 )
             )  # fmt: skip
-        return found
+        return [json.loads(_hidden(json.dumps(each))) for each in found]
 
     def _printed(self, view: TaskView) -> str:
         """What a code task printed, if it is at hand."""
@@ -143,7 +144,7 @@ class NotebookDesk:
             streams = [found for found in self._client.outputs(view) if found["output_type"] == "stream"]
         except OrchestraError:
             return ""
-        return "".join(map(plain_text, streams))
+        return _hidden("".join(map(plain_text, streams)))
 
     async def _stale(self, view: TaskView, turn: int, commits: dict[str, str]) -> str:
         """What has changed since the task was dispatched, in words."""
@@ -181,7 +182,7 @@ class NotebookDesk:
                 case tools.ReadCell(cell=cell):
                     return Answer(await _in_thread(partial(self._read_cell, cell)))
                 case tools.InspectVariable(name=name):
-                    return Answer(_data(await _in_thread(partial(inspect, name, self._namespace))))
+                    return Answer(_data(await look(name, self._namespace)))
         except OrchestraError as error:
             return Answer(f"refused: {error}", f"refused: {error}")
         except Exception as error:
@@ -216,7 +217,8 @@ class NotebookDesk:
         turn = self.turn(number)
         workers = [name for name in self._runtime.workers if name not in FORBIDDEN]
         requests = [_request(task, workers) for task in tasks]
-        by = Master(number, turn.uid, self._anchor(turn), self.said_so_far())
+        context = self.said_so_far() if any(request.inherit for request in requests) else ""
+        by = Master(number, turn.uid, self._anchor(turn), context)
         session = by.anchor.parent.get("session", "") if by.anchor is not None else ""
         client = Client(lambda: self._client.runtime, PageContext(self._cells, session))
         answer = await _in_thread(partial(client.dispatch_all, requests, by))
@@ -295,8 +297,21 @@ def _told(names: Sequence[str], requests: Sequence[Request]) -> str:
 
 
 def _data(content: dict[str, Any]) -> str:
-    return json.dumps({"note": DATA, **content}, ensure_ascii=False, default=str)
+    return _hidden(json.dumps({"note": DATA, **content}, ensure_ascii=False, default=str))
+
+
+def _hidden(text: str) -> str:
+    """`text` without the keys of this process: no model is told of them, and no log keeps them."""
+    return hide_keys(text, os.environ)
 
 
 async def _in_thread(act: Callable[[], Any]) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(None, act)
+    return await asyncio.get_running_loop().run_in_executor(None, _held, act)
+
+
+def _held(act: Callable[[], Any]) -> Any:
+    """What `act` gives. Values of the notebook are copied in it, and what they raise must not end our loop."""
+    try:
+        return act()
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(type(error).__name__) from error

@@ -1,13 +1,36 @@
-"""Looks at a variable for the master: type, shape, dtype and head; it changes nothing and calls little."""
+"""Looks at a variable for the master: type, shape, dtype and head; it changes nothing and calls little.
+
+A value shows itself by its own code, which may do anything: raise what ends a loop, or never come back.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Any
 
 HEAD = 1_500  # characters
 ROWS = 5
+PATIENCE = 3.0  # seconds that a value may take to show itself
+
+
+async def look(name: str, namespace: Mapping[str, Any], patience: float = PATIENCE) -> dict[str, Any]:
+    """What `inspect` finds, in a thread of its own that is left behind when it takes too long."""
+    found: Future[dict[str, Any]] = Future()
+
+    def begin() -> None:
+        try:
+            found.set_result(inspect(name, namespace))
+        except BaseException as error:
+            found.set_result({"error": f"{name!r} can't be shown: {type(error).__name__}"})
+
+    threading.Thread(target=begin, name="jo-look", daemon=True).start()
+    coming = asyncio.wrap_future(found)
+    await asyncio.wait({coming}, timeout=patience)
+    return coming.result() if coming.done() else {"error": f"{name!r} takes too long to show itself"}
 
 
 def inspect(name: str, namespace: Mapping[str, Any]) -> dict[str, Any]:

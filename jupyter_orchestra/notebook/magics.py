@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import uuid
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
@@ -15,7 +16,7 @@ from ..client.handle import TaskHandle
 from ..client.request import is_variable, make_request, seconds
 from ..core import events as e
 from ..core.lines import card
-from ..core.model import Stage, State
+from ..core.model import Origin, Stage, State
 from ..core.views import TaskView
 from ..errors import OrchestraError, UnknownTaskError, UsageError
 from . import flags
@@ -63,6 +64,7 @@ class OrchestraMagics(Magics):
         super().__init__(shell)
         self._client, self._context, self._sink, self._commands = client, context, sink, commands
         self._publisher = Publisher(shell)
+        self._brought: dict[str, Any] = {}  # variables that tasks have put into the notebook
 
     @cell_magic
     @_line
@@ -306,10 +308,19 @@ class OrchestraMagics(Magics):
         if view.worker == "loop" or view.result is None:
             return
         for name in view.result.returned:
+            if view.origin is not Origin.PERSON and self._is_yours(name):
+                self._say(f"{view.name} brought {name} back, yours stays: jo.task({view.name!r})[{name!r}] is its")
+                continue
             try:
-                self._namespace[name] = self._client.value(view, name)
+                self._namespace[name] = self._brought[name] = self._client.value(view, name)
             except OrchestraError as error:  # the others come all the same
                 self._publisher.stream(f"{error}\n", "stderr")
+
+    def _is_yours(self, name: str) -> bool:
+        """Whether a name is bound to something that no task has brought."""
+        if name not in self._namespace:
+            return hasattr(builtins, name)
+        return name not in self._brought or self._namespace[name] is not self._brought[name]
 
     @property
     def _namespace(self) -> dict[str, Any]:

@@ -44,7 +44,10 @@ class Recorder:
             self._running = None
             if PRIVATE in (metadata.get("tags") or ()):
                 self._private.add(cell)
-                self._cells = deque((known for known in self._cells if known.cell != cell), maxlen=KEPT)
+                self._cells, self._untold = (
+                    deque((known for known in cells if known.cell != cell), maxlen=KEPT)
+                    for cells in (self._cells, self._untold)
+                )
             elif source.strip() and not is_conversation(source) and not source.lstrip().startswith(OURS):
                 self._private.discard(cell)
                 self._running = RanCell(cell, source[:SOURCE])
@@ -88,10 +91,10 @@ def short(value: object) -> str:
     kind = type(value).__name__
     if isinstance(value, str | bytes | int | float | bool | complex):
         return repr(value[:OUTPUT] if isinstance(value, str | bytes) else value)[:OUTPUT]
-    shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple):
-        return f"{kind} of shape {shape}"
+    if isinstance(value, list | tuple | dict | set | frozenset | range):  # another may have to ask a database
+        return f"{kind} of length {len(value)}"
     try:
-        return f"{kind} of length {len(value)}"  # type: ignore[arg-type]
+        shape = getattr(value, "shape", None)
+        return f"{kind} of shape {shape}" if isinstance(shape, tuple) else kind
     except Exception:
         return kind

@@ -17,6 +17,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from ..core.model import Artifact, Ask
 from ..core.plain import plain
 from ..core.ports import Job, Launcher
+from ..models.keys import hide_keys
 from ..models.values import Call, ToolSpec
 from ..processes.threads import in_thread
 from .agent_files import Told, Tree, text_of
@@ -94,7 +95,7 @@ class Hands:
 
     async def begin(self) -> str:
         """Get ready; gives what the agent begins with besides its brief."""
-        self._inputs = await waited(describe_inputs, self._job)
+        self._inputs = hide_keys(await waited(describe_inputs, self._job), os.environ)
         absent = {"read_cell": self._read_cell is None, "read_inputs": not self._inputs}
         self._names = tuple(name for name in self._role.tools if not absent.get(name))
         return self._inputs
@@ -120,7 +121,7 @@ class Hands:
             said = await self._do(arguments)
         except Told as told:
             said = str(told)
-        return clipped(plain(self._without_paths(said)))
+        return clipped(plain(hide_keys(self._without_paths(said), os.environ)))
 
     async def end(self) -> None:
         """End what runs, and remove what is the agent's alone."""

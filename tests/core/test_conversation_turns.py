@@ -450,3 +450,23 @@ def test_another_cell_keeps_its_reply() -> None:
     play.say("two", cell="c2")
     play.step()
     assert play.turns[0].stage is Stage.QUEUED
+
+
+def test_a_message_that_was_too_long_does_not_come_back_with_the_next_one() -> None:
+    play = Dialogue()
+    play.say("a whole book")
+    play.ask()
+    play.send(e.TurnFailed(play.now, play.turn.number, "too long", too_long=True))
+    play.say("hello")
+    assert [message.text for message in play.turn.messages] == ["hello"]
+
+
+def test_a_message_that_was_too_long_is_tried_again_when_the_person_says_so() -> None:
+    play = Dialogue()
+    play.say("a whole book")
+    play.ask()
+    play.send(e.TurnFailed(play.now, play.turn.number, "too long", too_long=True))
+    play.retry_turn()
+    given = play.ask()
+    assert given is not None
+    assert given.messages == ("a whole book",)

@@ -176,6 +176,17 @@ def test_a_result_may_be_meant_for_a_cell_that_runs_later() -> None:
     assert not offers.ready(RESULT, 1.2), "a page has it by now"
 
 
+@pytest.mark.parametrize("front", [0, 1])
+def test_a_reply_goes_to_the_page_that_shows_its_stream(front: int) -> None:
+    reply = Parcel("u", 1, NOTEBOOK, "cell", "session", into="cell")
+    offers = Offers()
+    offers.came(page("streams", session="session", visible=False), 0.0)
+    offers.came(page("other", session="else", front=front), 0.0)
+    offers.ready(reply, 0.0)
+    assert absent(offers, "other", anchored=True) == []
+    assert absent(offers, "streams", anchored=True) == ["streams"]
+
+
 def test_results_of_one_cell_are_granted_in_the_order_of_arrival() -> None:
     offers = opened(page("a"), page("x", "x.ipynb"))
     second, elsewhere = Parcel("second", 1, NOTEBOOK, "cell"), Parcel("elsewhere", 1, NOTEBOOK, "other")

@@ -5,6 +5,7 @@ import pytest
 from dialogue import AGENT, CREW, Dialogue
 
 from jupyter_orchestra.core import events as e
+from jupyter_orchestra.core import questions
 from jupyter_orchestra.core.model import Ask, Blob, Capture, Origin, State
 from jupyter_orchestra.core.views import explain, view
 
@@ -139,6 +140,15 @@ def test_a_dispatch_is_only_proposed(tainted: Dialogue) -> None:
     assert picture.ask.detail == "shell\npass"
     assert "approve or decline: start a (shell): pass" in picture.needs_you
     assert "%approve a" in explain(tainted.machine, tainted.task("a"), tainted.now)
+
+
+def test_the_question_names_all_that_the_task_would_do(tainted: Dialogue) -> None:
+    tainted.order(Dialogue.spec("a", origin=Origin.MASTER))
+    spec = Dialogue.spec("b", origin=Origin.MASTER, after=("a",), returns=("df",), timeout=5.0)
+    tainted.order(spec)
+    ask, other = tainted.task("b").asks[0], questions.may_start(msgspec.structs.replace(spec, returns=()), "b")
+    assert ask.detail == "kernel · after a · brings back df · at most 5 s\npass"
+    assert ask.digest != other.digest
 
 
 @pytest.mark.parametrize("role", ["", "default", "worker"])

@@ -63,6 +63,17 @@ def test_no_role_reads_outside(scene: Scene) -> None:
         assert "secret.txt  " not in said, made
 
 
+def test_a_key_of_the_notebook_is_not_read_in_the_project_either(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "sk-canary-0123456789")
+    (scene.project / ".env").write_text("SOME_API_KEY=sk-canary-0123456789\n")
+    model = ScriptedModel(say("", call("read_file", path=".env"), call("search", pattern="KEY")), end())
+    scene.finish(model)
+    read, found = model.outputs()[:2]
+    assert read == "SOME_API_KEY=…"
+    assert found.startswith(".env:1:")
+    assert "canary" not in found
+
+
 def test_no_role_writes_outside(scene: Scene) -> None:
     outside = snapshot(scene.folder / "outside")
     project = snapshot(scene.project)
