@@ -137,6 +137,8 @@ def chat(text: str, *, tier: str | None = None, model: str | None = None) -> Non
     UsageError
         When there is nothing to say, or the tier is unknown.
     """
+    if not isinstance(text, str):
+        raise UsageError(f"a message is text, not {type(text).__name__}: pass a string")
     current().say(text, tier or "", model or "")
 
 

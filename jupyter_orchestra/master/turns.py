@@ -11,12 +11,13 @@ from typing import Any, NamedTuple, Protocol
 from ..core import events as e
 from ..core.talk import Key, Talk, Turn
 from ..errors import ModelError
+from ..models.calls import BadCall
 from ..models.values import Call, Item, Model, Reply, Request, TextDelta, Waiting
 from .folding import fold_point, is_begin, is_inbox, summary_item, summed_up, tokens
 from .inbox import FORMS, CellRun, Form, inbox_item, output_item, user_item, view
 from .prompt import INSTRUCTIONS
 from .rules import RulesPlanner
-from .tools import TOOLS, BadCall, ToolArguments, read_call
+from .tools import TOOLS, ToolArguments, read_call
 
 log = logging.getLogger("jupyter_orchestra")
 
@@ -214,17 +215,20 @@ class Master:
         if chosen is None:
             return await self._stream(work, self._planner, self._request(work, "", "pair"))
         self._fold(work, chosen.window)
+        form = self._forms.get(chosen.place, FORMS[0])
         while True:
-            form = self._forms.get(chosen.place, FORMS[0])
             try:
-                return await self._stream(work, chosen.model, self._request(work, chosen.name, form))
+                reply = await self._stream(work, chosen.model, self._request(work, chosen.name, form))
             except ModelError as error:
                 if error.kind == "overflow" and self._fold(work, min(chosen.window, self._size(work)) // 2):
                     continue  # the window is smaller than was said
                 elif error.kind == "invalid" and form != FORMS[-1] and self._holds_inbox(work):
-                    self._forms[chosen.place] = FORMS[FORMS.index(form) + 1]
+                    form = FORMS[FORMS.index(form) + 1]
                 else:
                     raise
+            else:
+                self._forms[chosen.place] = form
+                return reply
 
     async def _stream(self, work: _Work, model: Model, request: Request) -> Reply:
         """Ask, telling the person what comes as it comes."""

@@ -110,7 +110,7 @@ class NotebookDesk:
     def cells(self) -> Sequence[CellRun]:
         """The cells that the person ran and the master has not heard of."""
         self._telling = self._recorder.untold()
-        return [CellRun(ran.cell, _hidden(ran.source), _hidden(ran.output)) for ran in self._telling]
+        return [CellRun(ran.cell, _hidden(ran.source), _hidden(ran.told)) for ran in self._telling]
 
     def cells_told(self) -> None:
         """It has heard of those that were given last."""
@@ -157,7 +157,8 @@ class NotebookDesk:
                 changes.append(f"the project was at commit {view.base[:8]} and is at {commits[folder][:8]} now")
         later = sum(1 for other in self.talk.turns[view.turn : turn - 1] if not other.wake)
         if later:
-            changes.append(f"the person has said something {later} times since it was dispatched")
+            often = "once" if later == 1 else f"{later} times"
+            changes.append(f"the person has said something {often} since it was dispatched")
         return "; ".join(changes)
 
     # calls

@@ -19,11 +19,12 @@ PRIVATE = "private"  # the tag of cells of which the master never hears
 
 
 class RanCell(msgspec.Struct):
-    """A cell as it was run."""
+    """A cell as it was run. ``told`` is what is said of its output unasked: no words that a worker may have written."""
 
     cell: str
     source: str
     output: str = ""
+    told: str = ""
 
 
 class Recorder:
@@ -60,9 +61,12 @@ class Recorder:
             return
         error = getattr(result, "error_in_exec", None) or getattr(result, "error_before_exec", None)
         if error is not None:
-            ran.output = f"{type(error).__name__}: {error}"[:OUTPUT]
+            ran.output, ran.told = f"{type(error).__name__}: {error}"[:OUTPUT], f"it raised {type(error).__name__}"
         elif (value := getattr(result, "result", None)) is not None:
             ran.output = short(value)
+            ran.told = (
+                f"{type(value).__name__} of length {len(value)}" if isinstance(value, str | bytes) else ran.output
+            )
         with self._lock:
             self._cells.append(ran)
             self._untold.append(ran)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from ..core.plain import plain
-from .agent_search import BINARY, SKIPPED
+from .agent_search import BINARY, SKIPPED, is_kept
 
 LARGEST: Final = 10 << 20  # bytes of a file that is read
 LISTED: Final = 500  # entries of one list
@@ -112,7 +112,10 @@ class Tree:
         inside = os.path.relpath(path, self.place) if os.path.isabs(path) else os.path.normpath(path or ".")
         if inside.split("/", 1)[0] == "..":
             raise Told(f"{path} is outside {self.name}: give a path relative to it")
-        return () if inside == "." else tuple(inside.split("/"))
+        parts = () if inside == "." else tuple(inside.split("/"))
+        if any(map(is_kept, parts)):
+            raise Told(f"{path} is kept from agents, since such files hold keys: ask the person for what you need")
+        return parts
 
     @contextlib.contextmanager
     def _folder(self, parts: tuple[str, ...] | list[str], make: bool = False) -> Iterator[int]:

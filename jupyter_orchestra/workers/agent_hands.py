@@ -17,6 +17,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from ..core.model import Artifact, Ask
 from ..core.plain import plain
 from ..core.ports import Job, Launcher
+from ..models.calls import Arguments
 from ..models.keys import hide_keys
 from ..models.values import Call, ToolSpec
 from ..processes.threads import in_thread
@@ -26,7 +27,6 @@ from .agent_prompt import RESULT_TAKEN
 from .agent_run import Runs
 from .agent_tools import (
     SCRATCH,
-    Arguments,
     FinalResult,
     ListFiles,
     ReadCell,

@@ -23,7 +23,7 @@ from ..core.ports import Job, Launch, Launcher, Running
 from ..processes.launcher import describe
 from ..processes.threads import in_thread
 from .agent_files import Told, Tree
-from .agent_search import MOST, SKIPPED, WIDEST
+from .agent_search import KEPT, MOST, SKIPPED, WIDEST
 from .agent_voice import Voice, text_of
 from .follower import TICK, Follower
 from .kernel_line import Line
@@ -217,7 +217,7 @@ def _search(pattern: str, glob: str, ignore_case: bool) -> tuple[str, ...]:
     if (program := shutil.which("rg")) is None:
         order = json.dumps({"pattern": pattern, "glob": glob, "ignore_case": ignore_case})
         return (sys.executable, "-I", "-S", os.fspath(FALLBACK), order)
-    left_out = [f"--glob=!{name}" for name in sorted(SKIPPED)]
+    left_out = [f"--glob=!{name}" for name in (*sorted(SKIPPED | KEPT), ".env.*")]
     return (
         program, "--no-config", "--no-messages", "--hidden", "--line-number", "--no-heading", "--color=never",
         "--sort=path", f"--max-count={MOST}", f"--max-columns={WIDEST}", "--max-columns-preview", "--max-filesize=2M",

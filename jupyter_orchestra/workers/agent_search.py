@@ -20,17 +20,27 @@ SKIPPED = frozenset({
     ".git", ".hg", ".svn", ".bzr", ".jj", "node_modules", "__pycache__", ".venv", "venv", ".tox", ".nox",
     ".mypy_cache", ".pytest_cache", ".ruff_cache", ".ipynb_checkpoints", ".hypothesis", ".cache",
 })  # fmt: skip
+# Names of files and folders that hold keys, or what a person's programs keep: no agent reads them.
+KEPT = frozenset({
+    ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".netrc", ".pgpass", ".pypirc", ".npmrc", ".env",
+    ".git-credentials", ".config", ".local", ".ipython", ".jupyter", "id_rsa", "id_ecdsa", "id_ed25519",
+})  # fmt: skip
 MOST = 200  # lines found
 LARGEST = 2 << 20  # bytes of a file that is searched
 WIDEST = 300  # characters of a line that are shown
 BINARY = 8192  # bytes of a file in which a NUL says that it is no text
 
 
+def is_kept(name: str) -> bool:
+    """Whether a file or folder of that name is kept from agents."""
+    return name in KEPT or name.startswith(".env.")
+
+
 def search(pattern: re.Pattern[str], glob: str) -> Iterator[str]:
     """``path:line: text`` of each line that matches."""
     for folder, folders, files, handle in os.fwalk("."):
-        folders[:] = sorted(name for name in folders if name not in SKIPPED)
-        for name in sorted(files):
+        folders[:] = sorted(name for name in folders if name not in SKIPPED and not is_kept(name))
+        for name in sorted(name for name in files if not is_kept(name)):
             path = os.path.join(folder, name)[2:]
             if glob and not (fnmatch.fnmatch(path, glob) or fnmatch.fnmatch(name, glob)):
                 continue

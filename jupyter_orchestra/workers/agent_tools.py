@@ -8,21 +8,18 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
+from ..models import calls
+from ..models.calls import LONGEST, Arguments
 from ..models.values import Call, ToolSpec
 from .agent_files import Told
 
-LONGEST: Final = 400_000  # characters of a call's arguments
 SCRATCH: Final = "@scratch"  # how an explorer names its own folder
 SECONDS: Final = 120  # that a run may take when nothing else is said
-
-
-class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a call says. The docstring of a subclass is what the model is told of the tool."""
 
 
 Text = Annotated[str, Meta(max_length=LONGEST)]
@@ -96,9 +93,11 @@ class FinalResult(Arguments, frozen=True):
     findings: Annotated[
         list[Annotated[str, Meta(max_length=2_000)]],
         Meta(max_length=200, description="Single findings, with file and line where there is one."),
-    ] = []
+    ] = msgspec.field(default_factory=list)
     data: Annotated[str, Meta(description="Figures or records to compute on, as a JSON text.")] = ""
-    artifacts: Annotated[list[str], Meta(max_length=20, description="Paths of files to be kept.")] = []
+    artifacts: Annotated[list[str], Meta(max_length=20, description="Paths of files to be kept.")] = msgspec.field(
+        default_factory=list
+    )
 
 
 TYPES: Final[dict[str, type[Arguments]]] = {
@@ -137,26 +136,15 @@ ROLES: Final = {
 @cache
 def spec_of(name: str) -> ToolSpec:
     """A tool as the model is told of it."""
-    kind = TYPES[name]
-    return ToolSpec(name, " ".join((kind.__doc__ or "").split()), _strict(kind))
+    return calls.spec_of(name, TYPES[name])
 
 
 def read_call(call: Call, names: tuple[str, ...]) -> Arguments:
     """What a call says. Raises Told, which says what is wrong with it."""
-    if call.name not in names:
-        raise Told(f"you have no tool {call.name[:60]!r}; you have: {', '.join(names)}")
-    if len(call.arguments) > LONGEST:
-        raise Told(f"the arguments have {len(call.arguments):,} characters, at most {LONGEST:,} are read: send less")
     try:
-        found = json.loads(call.arguments or "{}")
-    except (ValueError, RecursionError) as error:
-        raise Told(f"the arguments of {call.name} are no JSON ({error}): send the call again") from None
-    if not isinstance(found, dict):
-        raise Told(f"the arguments of {call.name} must be a JSON object: send the call again")
-    try:
-        return msgspec.convert({key: value for key, value in found.items() if value is not None}, TYPES[call.name])
-    except msgspec.ValidationError as error:
-        raise Told(f"{call.name}: {error}; nothing was done, send the call again") from None
+        return calls.read(call, {name: TYPES[name] for name in names})
+    except calls.BadCall as error:
+        raise Told(str(error)) from None
 
 
 def line_of(call: Call) -> str:
@@ -169,19 +157,3 @@ def line_of(call: Call) -> str:
     said = next((found[key] for key in keys if isinstance(found.get(key), str)), "") if isinstance(found, dict) else ""
     first = re.split(r"[\r\n]", said.strip(), maxsplit=1)[0]
     return f"{call.name} {first}".strip()
-
-
-def _strict(kind: type[Arguments]) -> dict[str, Any]:
-    """The schema with every property required: what has a default may be null instead."""
-    _, parts = msgspec.json.schema_components([kind])
-    (found,) = parts.values()
-    needed = found.get("required", [])
-    properties = {name: _property(part, name in needed) for name, part in found["properties"].items()}
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-
-
-def _property(part: dict[str, Any], needed: bool) -> dict[str, Any]:
-    kept = {key: value for key, value in part.items() if key in ("type", "description")}
-    if "items" in part:
-        kept["items"] = {"type": part["items"]["type"]}
-    return kept if needed else {**kept, "type": [kept["type"], "null"]}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from .agent_files import CHUNK
-from .agent_search import SKIPPED
+from .agent_search import SKIPPED, is_kept
 
 FILES: Final = 20_000
 BYTES: Final = 200 << 20
@@ -87,7 +87,7 @@ class Copy:
             yield os.path.relpath(folder, self._project), folders, files, handle
 
     def _is_left_out(self, folder: str, name: str, handle: int) -> bool:
-        if name in SKIPPED or os.path.realpath(os.path.join(folder, name)) == self._apart:
+        if name in SKIPPED or is_kept(name) or os.path.realpath(os.path.join(folder, name)) == self._apart:
             return True
         try:
             os.stat(f"{name}/pyvenv.cfg", dir_fd=handle)  # an environment under another name

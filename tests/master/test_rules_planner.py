@@ -11,7 +11,8 @@ from test_rules_golden import SPOKEN, ask, reply_to
 from jupyter_orchestra.master.inbox import FORMS, CellRun, Form, inbox_item, output_item, user_item, view
 from jupyter_orchestra.master.rules import CONNECT, plan
 from jupyter_orchestra.master.rules_verbs import VERBS
-from jupyter_orchestra.master.tools import BadCall, read_call
+from jupyter_orchestra.master.tools import read_call
+from jupyter_orchestra.models.calls import BadCall
 from jupyter_orchestra.models.values import Call, Item
 
 ORDERS = [

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from jupyter_orchestra.core.model import Delivery, When
 from jupyter_orchestra.master import tools
-from jupyter_orchestra.master.tools import TOOLS, BadCall, Dispatch, DispatchTask, read_call
+from jupyter_orchestra.master.tools import TOOLS, Dispatch, DispatchTask, read_call
+from jupyter_orchestra.models.calls import BadCall
 from jupyter_orchestra.models.values import Call
 
 TASK = {"name": "a", "worker": "kernel", "brief": "1"}

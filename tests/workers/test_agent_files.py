@@ -65,13 +65,33 @@ def test_no_role_reads_outside(scene: Scene) -> None:
 
 def test_a_key_of_the_notebook_is_not_read_in_the_project_either(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_API_KEY", "sk-canary-0123456789")
-    (scene.project / ".env").write_text("SOME_API_KEY=sk-canary-0123456789\n")
-    model = ScriptedModel(say("", call("read_file", path=".env"), call("search", pattern="KEY")), end())
+    (scene.project / "settings.txt").write_text("SOME_API_KEY=sk-canary-0123456789\n")
+    model = ScriptedModel(say("", call("read_file", path="settings.txt"), call("search", pattern="KEY")), end())
     scene.finish(model)
     read, found = model.outputs()[:2]
     assert read == "SOME_API_KEY=…"
-    assert found.startswith(".env:1:")
+    assert found.startswith("settings.txt:1:")
     assert "canary" not in found
+
+
+def test_what_holds_keys_by_its_name_is_kept_from_every_role(scene: Scene) -> None:
+    for name in (".env", ".env.local", ".ssh/id_ed25519", ".aws/credentials", "deploy/id_rsa"):
+        (scene.project / name).parent.mkdir(exist_ok=True)
+        (scene.project / name).write_text("KEY=canary\n")
+    names = (
+        ".env",
+        ".env.local",
+        ".ssh/id_ed25519",
+        "./.aws/credentials",
+        "deploy/../.ssh/id_ed25519",
+        "deploy/id_rsa",
+    )
+    model = ScriptedModel(
+        say("", *(call("read_file", path=name) for name in names), call("search", pattern="KEY")), end()
+    )
+    scene.finish(model)
+    assert all("is kept from agents" in said for said in model.outputs()[: len(names)])
+    assert "canary" not in str(model.outputs())
 
 
 def test_no_role_writes_outside(scene: Scene) -> None:

@@ -76,7 +76,7 @@ def test_what_a_person_can_not_see_is_not_run(worker_scene: Scene, code: str) ->
 def test_an_explorer_runs_nothing(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     said = scene.answers(call("run_command", command="true"), call("run_python", code="1"))
-    assert [line[:20] for line in said] == ["you have no tool 'ru"] * 2
+    assert [line[:20] for line in said] == ["there is no tool 'ru"] * 2
     assert scene.person.asks == []
 
 
