@@ -114,7 +114,7 @@ def said_by(body: Any, endpoint: Endpoint) -> str:
 def _auth(status: int, endpoint: Endpoint) -> str:
     where = endpoint.source if endpoint.source.startswith("OPENAI_") else ""
     what = "the key was refused" if endpoint.key else "it wants a key and none is set"
-    name = "OPENAI_API_KEY" if where or endpoint.is_openai else "its key (OPENAI_API_KEY, or key_env in the settings)"
+    name = "OPENAI_API_KEY" if where or endpoint.is_openai else "its key (Orchestra.api_key_env names the variable)"
     return f"{status} from {endpoint.place}: {what}: set {name}, then {RETRY}"
 
 
