@@ -23,12 +23,16 @@ export function watchTyping(panel: NotebookPanel, { composing }: NotebookModel):
     own && isMessage(active!.model.sharedModel.getSource()) ? composing.typed(CELL) : left();
   };
   const follow = (): void => {
+    if (panel.isDisposed || content.activeCell === active) {
+      return;
+    }
     left();
     active?.isDisposed === false && active.model?.contentChanged.disconnect(onChange);
     active = content.activeCell;
     active?.model.contentChanged.connect(onChange);
   };
-  content.activeCellChanged.connect(follow);
+  // A cell that comes in above makes another one the active cell for a moment: the person does not leave theirs.
+  content.activeCellChanged.connect(() => queueMicrotask(follow));
   content.stateChanged.connect((_, { name, newValue }) => {
     if (name === 'mode' && newValue === 'command') {
       left();

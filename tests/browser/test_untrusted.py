@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from playwright.sync_api import expect
+
+from jupyter_orchestra.testing.model_server import ModelServer, Step
 
 from .conftest import Desk
 from .notebook_page import LOAD, App, NotebookPage
@@ -57,6 +60,41 @@ def _press_everything(page: NotebookPage, where: str) -> None:
             node.click(force=True, timeout=2000)
     assert page.page.evaluate("() => window.pwned ?? null") is None
     assert page.order() == before
+
+
+def test_what_the_master_writes_does_nothing_while_it_comes_and_afterwards(desk: Desk, app: App) -> None:
+    gates = {tokens: threading.Event() for tokens in (14, 60, 110)}
+    first = [Step(say=HOSTILE), *(Step(gate=gate, tokens=tokens) for tokens, gate in gates.items())]
+    with ModelServer(lambda request: first if len(server.requests) == 1 else Step(say=HOSTILE)) as server:
+        cells = [f"{LOAD}\n%orchestra model url={server.url}", "%%chat\nWrite.", ""]
+        page = desk.open(*cells, app=app).load()
+        page.run("c1")
+        seen = ""
+        for gate in gates.values():
+            page.until(lambda seen=seen: _written(page) not in ("", seen), lambda: page.cell("c1"))
+            seen = _written(page)
+            assert "harmless" not in seen
+            _press_everything(page, ".jp-CodeCell .jp-OutputArea")
+            _press_everything(page, "#jupyter-orchestra-sidebar .jp-Orchestra-composer")
+            gate.set()
+        page.until(lambda: "A last line, harmless" in page.cell("c1").shown, lambda: page.cell("c1"))
+        page.compose("Write once more.")
+        page.until(lambda: "harmless" in page.cells()[-1].shown, page.order)
+        page.until(lambda: page.saved_cells()[-1]["cell_type"] == "markdown", page.saved_cells)
+        for _ in range(2):
+            _press_everything(page, ".jp-CodeCell .jp-OutputArea")
+            _press_everything(page, ".jp-MarkdownCell")
+            desk.picture(page, f"hostile-reply-{app}")
+            page.reload().show_sidebar()
+            page.until(lambda: "harmless" in page.cells()[-1].shown, page.order)
+    assert desk.traps.requests == []
+    assert desk.traps.dialogs == []
+
+
+def _written(page: NotebookPage) -> str:
+    """What the cell shows of the reply, once it is markdown."""
+    data = [output.get("data", {}) for output in page.cell("c1").outputs]
+    return "".join(str(one.get("text/markdown", "")) for one in data)
 
 
 def test_what_the_person_wrote_is_trusted_as_a_run_of_it(desk: Desk) -> None:

@@ -118,7 +118,7 @@ def test_a_server_without_either_wire_is_told_from_an_unknown_model() -> None:
 @pytest.mark.parametrize(
     ("fault", "kind", "words"),
     [
-        ("401", "auth", "OPENAI_API_KEY"),
+        ("401", "auth", "Orchestra.api_key_env"),
         ("404_model", "model", "there are scripted, other: choose one with %orchestra model"),
         ("cut", "cut", "broke off"),
         ("malformed", "malformed", "broken JSON"),

@@ -7,7 +7,7 @@ import type { IQuestion } from '../protocol';
 /** What is no longer than this is shown whole from the first. */
 const SHORT_LINES = 6;
 const MOST_LINES = 9; // beyond that it scrolls
-const WIDTH = 44; // characters of a line in a sidebar of the usual width
+const WIDTH = 29; // characters of a line in a sidebar of the usual width
 
 /** The lines that an action takes in a sidebar, as far as they are shown at once. */
 export function linesOf(detail: string): number {

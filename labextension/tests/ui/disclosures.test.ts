@@ -21,7 +21,7 @@ test('what was folded stays so for that question, and another is as it is', () =
 test.each([
   ['', 1],
   ['a\nb', 2],
-  ['x'.repeat(100), 3],
+  ['x'.repeat(100), 4],
   ['x\n'.repeat(1_000_000), 9]
 ])('an action takes only so many lines of a card (%#)', (detail, lines) => {
   expect(linesOf(detail)).toBe(lines);
