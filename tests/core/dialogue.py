@@ -132,3 +132,9 @@ class Dialogue(Play):
         self.bring("news", deliver="now")
         self.step(calls=1)
         assert self.turn.tainted
+
+
+def wish_of(play: Dialogue, kind: type[e.Asked], *names: str, **more: object) -> list[e.Command]:
+    """What the master's turn wants of these tasks."""
+    targets = {"target": names[0]} if kind is e.SteerAsked else {"targets": names}
+    return play.send(kind(play.now, "r", turn=play.turn.number, **targets, **more))  # type: ignore[call-arg]

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from house import House, check_pairs, check_stable
+from house import House, check_stable
 from hygiene import check_request
+from shapes import check_pairs
 
 from jupyter_orchestra.models.endpoint import Wire
 from jupyter_orchestra.testing.model_server import ModelServer

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from house import CANARIES, House, inboxes
+from house import CANARIES, House
+from shapes import inboxes
 
 from jupyter_orchestra.master.envelope import LIMIT, compact
 from jupyter_orchestra.master.inbox import COLLECT

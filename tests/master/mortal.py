@@ -16,7 +16,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
-from house import TIERS, check_pairs, inboxes, shape
+from house import TIERS
+from shapes import check_pairs, inboxes, shape
 
 from jupyter_orchestra.client.client import Client
 from jupyter_orchestra.core import events as e

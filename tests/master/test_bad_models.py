@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from house import House, shape
+from house import House
+from shapes import shape
 
 from jupyter_orchestra.core.conversation import FAN_OUT, MAX_STEPS
 from jupyter_orchestra.core.talk import TurnState

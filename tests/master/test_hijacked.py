@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from house import House, inboxes
+from house import House
+from shapes import inboxes
 
 from jupyter_orchestra.core import events as e
 from jupyter_orchestra.core.model import Ask, Blob, Failure, Origin, Result, State

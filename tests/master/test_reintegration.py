@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from house import House, inboxes, results, shape
+from house import House
+from shapes import inboxes, results, shape
 
 from jupyter_orchestra.core import conversation
 from jupyter_orchestra.core import events as e

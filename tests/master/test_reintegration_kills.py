@@ -4,8 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from house import House, results, shape
+from house import House
 from mortal import MortalJournal, World, at_once
+from shapes import results, shape
 
 from jupyter_orchestra.core.talk import TurnState
 from jupyter_orchestra.notebook import desk

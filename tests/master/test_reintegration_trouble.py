@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from house import KEY, House, results, shape
+from house import KEY, House
+from shapes import results, shape
 
 from jupyter_orchestra.core.model import State
 from jupyter_orchestra.core.talk import TurnState, TurnView

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from house import House, inboxes, plain_items, shape
+from house import House
 from hygiene import check_canaries, check_inbox, check_request
+from shapes import inboxes, plain_items, shape
 
 from jupyter_orchestra.core import events as e
 from jupyter_orchestra.core.model import Artifact, Blob, Failure, Result, Usage
