@@ -211,6 +211,7 @@ class Conversation:
         mine = {message.uid for message in turn.messages}
         self.talk.messages = [message for message in self.talk.messages if message.uid not in mine]
         turn.state, turn.reason, turn.ended_at, turn.stopping = TurnState.RUNNING, "", None, False
+        turn.partial = ""
         turn.tries += 1
         turn.stage = Stage.SUPERSEDED if turn.stage is Stage.QUEUED else turn.stage
         self._show_turn(turn)
@@ -296,6 +297,7 @@ class Conversation:
         back = [] if event.too_long else [message for message in turn.messages if message.uid not in turn.carried]
         returned = [Message(m.uid, m.text, m.at, m.anchor, m.tier, m.model, returned=True) for m in back]
         self.talk.messages = [*returned, *self.talk.messages]
+        turn.partial = event.text
         self._end(turn, TurnState.FAILED, event.at, event.message)
 
     def _on_turn_stopped(self, event: e.TurnStopped) -> None:

@@ -252,6 +252,7 @@ class TurnFailed(Event, frozen=True, omit_defaults=True):
     turn: int
     message: str
     too_long: bool = False  # what it was to answer would not fit into the next request either
+    text: str = ""  # what had come of the reply by then: shown, and no part of the log
 
 
 class TurnStopped(Event, frozen=True, omit_defaults=True):

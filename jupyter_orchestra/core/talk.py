@@ -74,6 +74,7 @@ class Turn(msgspec.Struct):
     tries: int = 1
     stopping: bool = False
     text: str = ""  # its reply so far
+    partial: str = ""  # what had come of a reply that broke off
     lines: list[str] = []  # its calls, each in a line
     reason: str = ""  # why it failed, or ended early
     ended_at: float | None = None
@@ -142,7 +143,7 @@ def view_turn(turn: Turn) -> TurnView:
         anchor=turn.anchor,
         joined=tuple(anchor for anchor in anchors if anchor != turn.anchor),
         wake=turn.wake,
-        text=turn.text,
+        text="\n\n".join(part for part in (turn.text, turn.partial) if part),
         lines=tuple(turn.lines),
         reason=turn.reason,
         results=tuple(turn.results),

@@ -160,7 +160,7 @@ class Master:
                 self._leave_off(work)
             raise
         except ModelError as error:
-            desk.post(e.TurnFailed(desk.now(), number, str(error), error.kind == "overflow"))
+            desk.post(e.TurnFailed(desk.now(), number, str(error), error.kind == "overflow", work.text))
         except Exception as error:
             log.exception("a turn of the master failed")
             self._answer_rest(work, BROKEN_OFF)

@@ -470,3 +470,14 @@ def test_a_message_that_was_too_long_is_tried_again_when_the_person_says_so() ->
     given = play.ask()
     assert given is not None
     assert given.messages == ("a whole book",)
+
+
+def test_what_had_come_of_a_reply_that_broke_off_is_shown_until_the_turn_goes_on() -> None:
+    play = Dialogue()
+    play.say("one", cell="c1")
+    play.ask()
+    play.send(e.TurnFailed(play.now, 1, "the reply broke off", text="It is"))
+    assert view_turn(play.turn).text == "It is"
+    assert not play.talk.log
+    play.send(e.RetryTurnAsked(play.now, "r"))
+    assert view_turn(play.turn).text == ""
