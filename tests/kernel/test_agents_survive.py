@@ -48,6 +48,7 @@ def test_an_agent_goes_on_after_a_kill_with_what_it_had_read(
     first.run("%%dispatch reads -w agent -r explorer\nSay what notes.txt is.")
     wait_until(lambda: len(server.requests) == 2)
     attempt = first.ask("jo.task('reads').attempt")
+    first.run("jo.dispatch('1').get()")  # an end is told once all before it is durable
     first.kill()
 
     second = start_kernel(notebook, OPENAI_BASE_URL=server.url)
