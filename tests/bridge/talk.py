@@ -7,8 +7,8 @@ from typing import Any
 from jupyter_orchestra.core.model import Anchor, Stage
 from jupyter_orchestra.core.talk import TurnState, TurnView
 
-SPOKEN = Anchor("/work/nb.ipynb", "chat-1", "jo-reply-m1", {"session": "s1", "msg_id": "e1"})
-COMPOSED = Anchor("/work/nb.ipynb", "", "", {"session": "s1"})
+SPOKEN = Anchor("/home/ada/nb.ipynb", "chat-1", "jo-reply-m1", {"session": "s1", "msg_id": "e1"})
+COMPOSED = Anchor("/home/ada/nb.ipynb", "", "", {"session": "s1"})
 
 
 def turn(**more: Any) -> TurnView:

@@ -113,7 +113,7 @@ class World:
 def test_a_reply_is_a_parcel_for_the_cell_in_which_the_person_spoke() -> None:
     contents = World().contents
     parcel = contents.reply(turn())
-    assert (parcel.key, parcel.notebook, parcel.session) == (("m1", 1), "/work/nb.ipynb", "s1")
+    assert (parcel.key, parcel.notebook, parcel.session) == (("m1", 1), "/home/ada/nb.ipynb", "s1")
     assert (parcel.cell, parcel.into, parcel.filled, parcel.cohort) == ("chat-1", "chat-1", False, "e1")
     content = contents.get("m1", 1)
     assert content is not None
@@ -130,11 +130,11 @@ def test_a_reply_holds_up_no_result_of_the_same_cell() -> None:
 
 
 def test_a_wake_is_a_parcel_for_below_the_results_that_it_speaks_of() -> None:
-    last = view(uid="u2", name="tests", cohort="c2", anchor=Anchor("/work/nb.ipynb", "d2", "", {"session": "s2"}))
+    last = view(uid="u2", name="tests", cohort="c2", anchor=Anchor("/home/ada/nb.ipynb", "d2", "", {"session": "s2"}))
     world = World(view(name="scan"), last)
     woken = turn(anchor=None, wake=True, results=(("u1", 2), ("gone", 1), ("u2", 2)))
     parcel = world.contents.reply(woken)
-    assert (parcel.notebook, parcel.cell, parcel.into, parcel.session) == ("/work/nb.ipynb", "d2", "", "s2")
+    assert (parcel.notebook, parcel.cell, parcel.into, parcel.session) == ("/home/ada/nb.ipynb", "d2", "", "s2")
     content = world.contents.get("m1", 1)
     assert content is not None
     assert content.cohort == "c2"
