@@ -22,9 +22,9 @@ import msgspec
 from jupyter_core.paths import jupyter_path
 
 import jupyter_orchestra
+from jupyter_orchestra.core.model import TIERS
 from jupyter_orchestra.journal import location
 from jupyter_orchestra.models.discovery import PORTS, Config, Found, discover
-from jupyter_orchestra.models.endpoint import TIERS
 
 Status = Literal["ok", "missing", "note"]
 

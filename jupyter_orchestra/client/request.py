@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ..core.model import Delivery, When
+from ..core.model import ROLES, Delivery, When
 from ..errors import NotAvailableError, UsageError
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -19,7 +19,6 @@ LARGEST = 1_000_000  # of priorities and retries
 LONGEST = 3.2e7  # seconds: a year
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 LATER_WORKERS = ("codex", "browser")
-ROLES = ("explorer", "default", "worker")
 LATER = {
     "needs": "--needs takes leases and they are",
     "budget": "--budget limits what a task spends and budgets are",

@@ -57,6 +57,7 @@ class Stage(StrEnum):
 
 
 TIERS = ("fast", "standard", "strong")
+ROLES = ("explorer", "default", "worker")
 ENDED = frozenset({State.DONE, State.FAILED, State.CANCELLED, State.LOST})
 RETRYABLE = frozenset({State.FAILED, State.CANCELLED, State.LOST})
 

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from .endpoint import OPENAI, TIERS, Endpoint, Secret, Wire, place_of
+from ..core.model import TIERS
+from .endpoint import OPENAI, Endpoint, Secret, Wire, place_of
 from .http import NoList, list_models
 from .tiers import tiers_of
 

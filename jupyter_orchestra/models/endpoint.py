@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ..core.model import TIERS
 from ..errors import ModelError
 
-TIERS = ("fast", "standard", "strong")
 OPENAI = "https://api.openai.com/v1"
 Wire = Literal["auto", "responses", "chat"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from .endpoint import TIERS
+from ..core.model import TIERS
 
 _NOT_FOR_TALK = re.compile(
     r"embed|rerank|tts|whisper|transcribe|audio|speech|realtime|voice|image|dall-e|diffusion|sora|video|moderation|guard"
