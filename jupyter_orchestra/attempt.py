@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .core import events as e
 from .core.model import Ask, Blob, Failure, Process, Result
-from .core.ports import Blocked, Failed, Finished, Job, Outcome, Verdict
+from .core.ports import Blocked, Failed, Finished, Job, Lost, Outcome, Verdict
 from .patience import PatientStore
 
 log = logging.getLogger("jupyter_orchestra")
@@ -112,7 +112,7 @@ def outcome_of(work: asyncio.Task[Outcome]) -> Outcome:
     error = work.exception()
     if error is None:
         outcome: object = work.result()
-        if isinstance(outcome, Finished | Failed | Blocked):
+        if isinstance(outcome, Finished | Failed | Blocked | Lost):
             return outcome
         error = TypeError(f"the worker returned {type(outcome).__name__}, which is no outcome")
     log.error("the worker itself failed", exc_info=error)

@@ -22,7 +22,19 @@ class Board:
         self._changed = threading.Condition()
         self._waiters: set[Callable[[], None]] = set()
         self.closed = ""  # why the runtime no longer runs
-        self.blocked = ""  # why the journal can't be written
+        self._blocked = ""
+
+    @property
+    def blocked(self) -> str:
+        """Why the journal can't be written; empty when it can."""
+        return self._blocked
+
+    @blocked.setter
+    def blocked(self, reason: str) -> None:
+        if reason != self._blocked:
+            with self._changed:
+                self._blocked = reason
+                self._notify()
 
     def announce(self, view: TaskView) -> bool:
         """Put up a view, unless a newer one of that task hangs there. Says whether it was put up."""

@@ -10,6 +10,8 @@
     ├── NotAvailableError not in this version (also a NotImplementedError)
     ├── GatherTimeout     the waiting ended, the tasks run on (also a TimeoutError)
     ├── ValueGoneError    a value that is there can't be loaded here; its output is kept
+    ├── ResourceError     a leased thing could not be made ready; what was begun of it is gone
+    ├── LeaseLost         a lease is no longer held; what it was for may be another's
     ├── ModelError        no reply from a model, or half of one; nothing that it asked for was done
     └── TaskError
         ├── TaskFailed    the task failed; carries its error and its traceback
@@ -67,6 +69,14 @@ class GatherTimeout(OrchestraError, TimeoutError):
     """The waiting ended; the tasks run on."""
 
 
+class ResourceError(OrchestraError):
+    """A leased thing, such as a database or a server, could not be made ready."""
+
+
+class LeaseLost(OrchestraError):
+    """A lease is no longer held: what it was for may be in another's hands."""
+
+
 class TaskError(OrchestraError):
     """A task has no value."""
 
@@ -112,7 +122,11 @@ class ModelError(OrchestraError):
         auth: no key, or one that was refused; model: unknown there; rate: too many requests, or no quota left;
         server: it failed; connection: not reached; cut: the reply broke off; malformed: not to be understood;
         overflow: more than the model's context; hang: silence; invalid: the request was refused; empty: no answer.
+    begun : bool
+        Whether the request may have been worked on, and so cost something.
     """
+
+    begun = False
 
     def __init__(self, kind: ModelTrouble, message: str) -> None:
         super().__init__(message)

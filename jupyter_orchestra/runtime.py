@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import logging
-import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
-from .attempt import Attempt, Reporter, after, emptied, made_up_for, outcome_of
+from .attempt import made_up_for
+from .attempts import Attempts
 from .board import Board
 from .clock import Clock
 from .core import events as e
 from .core.machine import Machine
 from .core.model import Capture, State, Task
-from .core.ports import Blocked, Failed, Finished, Job, Journal, Master, Outcome, Sink, Verdict, Worker
+from .core.ports import Journal, Keeper, Master, Sink, Worker
 from .core.talk import TurnView, view_turn
 from .core.views import TaskView, view
-from .errors import NO_ROOM
-from .patience import PatientStore, no_room
+from .patience import no_room
 
 T = TypeVar("T")
 P = TypeVar("P", TaskView, TurnView)
@@ -37,6 +33,7 @@ log = logging.getLogger("jupyter_orchestra")
 YIELD = 1e-5  # seconds: an answered cell gets the interpreter lock, so that its prompt is back first
 PROMPT = 0.004  # seconds by which a task starts later that a cell with a card dispatched: its prompt comes first
 THREADS = 8  # for what would block the loop: disks, mostly
+AT_ONCE = (e.TasksDispatched, e.MessageSent, e.LeaseAsked, e.LeaseExtendAsked)  # what need not stand to be answered
 DISK_EVERY = 2.0  # seconds between two looks at the disk while something runs
 
 
@@ -78,19 +75,19 @@ class Runtime:
         self.board = Board()
         self.sink: Sink | None = None
         self.master: Master | None = None
+        self.keeper: Keeper | None = None
+        self.leaving = False  # the kernel restarts: what runs in processes runs on
         self.epoch, self.max_unfinished, self.tiers = epoch, max_unfinished, dict(tiers or {})
         self.release: Callable[[Capture], None] = lambda capture: None  # told of snapshots that nobody needs any more
         self._inbox: deque[e.Event] = deque()
         self._awake = False
         self._answers: dict[str, Future[e.Answer]] = {}
-        self._attempts: dict[tuple[str, int], Attempt] = {}
-        self._controls: set[asyncio.Task[None]] = set()
+        self._attempts = Attempts(self)
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._folders: list[Path] = []  # emptied ones, to be used again
-        self._closing = False
         self._first: list[Callable[[], object]] = []
+        self._last: list[Callable[[], Awaitable[None]]] = []
         self._periodic: list[tuple[float, Callable[[], None]]] = []
 
     # for any thread
@@ -138,7 +135,7 @@ class Runtime:
     @property
     def busy(self) -> bool:
         """Whether anything runs, a turn of the master included."""
-        return bool(self._attempts) or self.machine.conversation.running is not None
+        return bool(len(self._attempts)) or self.machine.conversation.running is not None
 
     def every(self, seconds: float, act: Callable[[], None]) -> None:
         """Call `act` on the loop each `seconds`, from :meth:`run` on."""
@@ -147,6 +144,10 @@ class Runtime:
     def after_start(self, act: Callable[[], object]) -> None:
         """Call `act` on the loop as soon as :meth:`run` works."""
         self._first.append(act)
+
+    def before_end(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Call `act` on the loop when everything is about to end."""
+        self._last.append(act)
 
     @staticmethod
     def new_request() -> str:
@@ -219,21 +220,24 @@ class Runtime:
         for wish in wishes:
             match wish:
                 case e.StartTask():
-                    self._start(wish.uid, wish.attempt, PROMPT if isinstance(event, e.TasksDispatched) else 0.0)
+                    self._attempts.start(wish, PROMPT if isinstance(event, e.TasksDispatched) else 0.0)
                 case e.StopTask():
-                    self._stop_attempt(wish.uid, wish.attempt)
+                    self._attempts.stop(wish)
                 case e.PauseTask() | e.ResumeTask() | e.SteerTask():
-                    self._control(wish)
+                    self._attempts.control(wish)
                 case e.AnswerTask():
-                    if (running := self._attempts.get((wish.uid, wish.attempt))) is not None:
-                        running.reporter.answer(wish.ask, Verdict(wish.approved, wish.why))
+                    self._attempts.answer(wish)
+                case e.LeaseCommand():
+                    if self.keeper is not None:
+                        self.keeper.told(wish)
                 case e.Refused():
                     self._answer(wish)
                 case e.Accepted():
-                    # A dispatch is answered at once; what was done to tasks is answered when it stands.
-                    if isinstance(event, e.TasksDispatched | e.MessageSent) or self.machine.state.blocked:
+                    # A dispatch or a lease is answered at once; what was done to tasks is answered when it stands.
+                    if isinstance(event, AT_ONCE) or self.machine.state.blocked:
                         self._answer(wish)
-                        time.sleep(YIELD)
+                        if not isinstance(event, e.LeaseAsked):
+                            time.sleep(YIELD)
                     else:
                         later.append(partial(self._answer, wish))
                 case e.ShowCard():
@@ -354,9 +358,8 @@ class Runtime:
 
     def _watch_disk(self) -> None:
         """A running task whose result can't be written says so."""
-        if self._attempts and (reason := no_room(self.folder.parent)):
-            for attempt in self._attempts.values():
-                attempt.job.reporter.progress(None, f"its result waits: {reason}")
+        if len(self._attempts) and (reason := no_room(self.folder.parent)):
+            self._attempts.say(f"its result waits: {reason}")
 
     def _set_timer(self) -> None:
         due = self.machine.due()
@@ -369,130 +372,23 @@ class Runtime:
     def _ring(self, due: float) -> None:
         self.post(e.TimePassed(max(due, self.now())))
 
-    # attempts
-
-    def _start(self, uid: str, attempt: int, delay: float) -> None:
-        assert self._loop is not None
-        task = self.machine.tasks[uid]
-        reporter = Reporter(uid, attempt, self._report, self.now, self._show_output)
-        store = PatientStore(self.journal, partial(self._say, reporter), threading.current_thread())
-        job = Job(
-            spec=msgspec.structs.replace(task.spec, capture=task.capture),
-            name=task.name,
-            attempt=attempt,
-            folder=self._folders.pop() if self._folders else self.folder / f"{uid}-{attempt}",
-            inputs=self.machine.inputs(task),
-            store=store,
-            reporter=reporter,
-            steps=tuple(task.steps),
-        )
-        seen = task.spec.anchor is not None and bool(task.spec.anchor.display)
-        begun = asyncio.Event()
-        work = self._loop.create_task(self._work(job, delay if seen else 0.0, begun), name=f"{task.name}#{attempt}")
-        self._attempts[uid, attempt] = Attempt(work, job, reporter, store, begun)
-        work.add_done_callback(partial(self._ended, uid, attempt))
-
-    def _report(self, event: e.Reported) -> None:
-        """What an attempt says while it runs."""
-        if (event.uid, event.attempt) in self._attempts:
-            self.post(event)
-
-    def _show_output(self, uid: str, attempt: int, output: dict[str, object]) -> None:
-        if self.sink is not None:
-            self.sink.output(uid, attempt, output)
-
-    def _say(self, reporter: Reporter, line: str) -> None:
-        """A line of progress from another thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(reporter.progress, None, line)
-
-    async def _work(self, job: Job, delay: float, begun: asyncio.Event) -> Outcome:
-        if delay:
-            await asyncio.sleep(delay)
-        begun.set()
-        try:
-            job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            return Blocked(f"{NO_ROOM.get(error.errno or 0, error.strerror or str(error))} ({job.folder})")
-        try:
-            return Blocked(reason) if (reason := no_room(job.folder)) else await self._carry_out(job)
-        finally:
-            if emptied(job.folder):
-                self._folders.append(job.folder)
-
-    async def _carry_out(self, job: Job) -> Outcome:
-        try:
-            return await self.workers[job.spec.worker].run(job)
-        except (SystemExit, KeyboardInterrupt) as error:  # asyncio would end the whole loop for these
-            raise RuntimeError(f"the worker raised {type(error).__name__}: {error}") from error
-
-    def _ended(self, uid: str, attempt: int, work: asyncio.Task[Outcome]) -> None:
-        """An attempt is over: one fact says how, whatever the worker did."""
-        del self._attempts[uid, attempt]
-        now = self.now()
-        outcome = None if work.cancelled() else outcome_of(work)
-        if self._closing and not isinstance(outcome, Finished):
-            return  # the kernel cut it off: the next one finds it lost, and asks
-        match outcome:
-            case None:
-                self.post(e.TaskStopped(now, uid, attempt))
-            case Finished(result):
-                self.post(e.TaskFinished(now, uid, attempt, result))
-            case Failed(failure, result):
-                self.post(e.TaskFailed(now, uid, attempt, failure, result))
-            case Blocked(reason):
-                self.post(e.TaskBlocked(now, uid, attempt, reason))
-
-    def _stop_attempt(self, uid: str, attempt: int) -> None:
-        if (running := self._attempts.get((uid, attempt))) is not None:
-            running.store.give_up()
-            running.work.cancel()
-
-    def _control(self, wish: e.PauseTask | e.ResumeTask | e.SteerTask) -> None:
-        assert self._loop is not None
-        if (running := self._attempts.get((wish.uid, wish.attempt))) is None:
-            return
-        job = running.job
-        worker = self.workers[job.spec.worker]
-        match wish:
-            case e.PauseTask():
-                act = worker.pause(job)
-            case e.ResumeTask():
-                act = worker.resume(job)
-            case e.SteerTask():
-                act = worker.steer(job, wish.text)
-        name = f"{type(wish).__name__} {job.name}#{job.attempt}"
-        control = self._loop.create_task(after(running.begun, act), name=name)
-        self._controls.add(control)
-        control.add_done_callback(self._controlled)
-
-    def _controlled(self, control: asyncio.Task[None]) -> None:
-        self._controls.discard(control)
-        if not control.cancelled() and (error := control.exception()) is not None:
-            log.error("%s failed: %r", control.get_name(), error)
-
     async def _close(self) -> None:
         """End what runs: workers first, then attempts, so that nothing waits for a ladder."""
         if self._timer is not None:
             self._timer.cancel()
-        self._closing = True
+        for act in self._last:
+            await act()
         if self.master is not None:
             await self.master.close()
-        works = [attempt.work for attempt in self._attempts.values()]
-        for attempt in self._attempts.values():
-            attempt.store.give_up()
+        self._attempts.closing()
         for worker in self.workers.values():
             try:
                 await worker.close()
             except Exception:
                 log.exception("closing the %s worker failed", worker.kind.name)
-        for work in works:
-            work.cancel()
-        if works:
-            await asyncio.wait(works, timeout=2.0)
+        await self._attempts.close()
+        if self.keeper is not None:
+            await self.keeper.close()
         for future in self._answers.values():
             future.cancel()
-        for folder in self._folders:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
         self.board.close("the orchestra has ended")

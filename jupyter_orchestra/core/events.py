@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from .leases import Lease
 from .model import Anchor, Ask, Blob, Capture, Failure, Kind, Process, Result, Spec
+from .needs import Need
 
 
 class Event(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -178,11 +180,102 @@ class TaskStopped(Reported, frozen=True):
     """After a stop: nothing of that attempt runs any more."""
 
 
+class TaskLost(Reported, frozen=True):
+    """What an earlier kernel had started is gone, and nobody knows how it ended."""
+
+    reason: str
+
+
+class TaskHeld(Reported, frozen=True):
+    """A pause took effect: nothing of that attempt runs on."""
+
+
 class ResultShown(Event, frozen=True):
     """A result stands where the person sees it."""
 
     uid: str
     attempt: int
+
+
+# leases
+
+
+class ResourcesDeclared(Event, frozen=True, omit_defaults=True):
+    """What there is to be leased was declared or has changed."""
+
+    capacities: dict[str, int]
+    preemptible: tuple[str, ...] = ()  # may be taken from a running task
+
+
+class LeaseAsked(Asked, frozen=True, omit_defaults=True, kw_only=True):
+    """Someone wants things to work with: a task's worker while it works, or the person's own code."""
+
+    id: str
+    needs: tuple[Need, ...]
+    holder: str = ""  # uid of the task, empty for the person
+    attempt: int = 0  # of that task
+    priority: int = 0
+    wait: bool = True  # False: now or not at all
+
+
+class LeaseExtendAsked(Asked, frozen=True, kw_only=True):
+    """A holder wants more, now or not at all: whoever holds something may not wait for everything."""
+
+    id: str
+    needs: tuple[Need, ...]
+
+
+class LeaseDowngraded(Event, frozen=True):
+    """A holder will only read from now on what it could write."""
+
+    id: str
+    need: Need
+
+
+class LeaseReleased(Event, frozen=True):
+    """A holder gave a lease back, or no longer waits for it."""
+
+    id: str
+
+
+class LeaseClaimed(Event, frozen=True, omit_defaults=True):
+    """The machine's part of a lease is ours."""
+
+    id: str
+    token: int = 0  # of the machine, 0 where nothing is shared
+
+
+class LeaseRefused(Event, frozen=True, omit_defaults=True):
+    """Another program holds a part of it; the request waits until that changes."""
+
+    id: str
+    busy: tuple[str, ...]
+    by: str = ""  # who holds it, in words
+
+
+class LeaseOpened(Event, frozen=True):
+    """What another program held may be had now."""
+
+    id: str
+
+
+class LeasesRenewed(Event, frozen=True):
+    """The holders of these still live and work."""
+
+    ids: tuple[str, ...]
+
+
+class LeaseFenced(Event, frozen=True):
+    """The former holder of an expired lease can do nothing any more."""
+
+    id: str
+
+
+class LeaseTaken(Event, frozen=True):
+    """A lease was lost to another program."""
+
+    id: str
+    why: str
 
 
 # the conversation
@@ -317,6 +410,19 @@ AnyEvent = (
     | TaskFailed
     | TaskBlocked
     | TaskStopped
+    | TaskLost
+    | TaskHeld
+    | ResourcesDeclared
+    | LeaseAsked
+    | LeaseExtendAsked
+    | LeaseDowngraded
+    | LeaseReleased
+    | LeaseClaimed
+    | LeaseRefused
+    | LeaseOpened
+    | LeasesRenewed
+    | LeaseFenced
+    | LeaseTaken
     | ResultShown
     | TimePassed
     | JournalBlocked
@@ -378,6 +484,33 @@ class AnswerTask(Command, frozen=True):
     ask: str
     approved: bool
     why: str = ""
+
+
+class LeaseCommand(Command, frozen=True):
+    """A wish that concerns a lease."""
+
+    lease: Lease
+
+
+class ClaimLease(LeaseCommand, frozen=True):
+    """What of it the whole machine shares is to be claimed."""
+
+    since: float  # when it began to wait
+    priority: int
+
+
+class GiveLease(LeaseCommand, frozen=True):
+    """It is granted: who asked for it may begin."""
+
+
+class FreeLease(LeaseCommand, frozen=True):
+    """It is over, or no longer wanted."""
+
+    why: str = ""  # for its holder, when that did not give it back
+
+
+class FenceLease(LeaseCommand, frozen=True):
+    """Its holder has not been heard of: it must be unable to act before anyone else gets it."""
 
 
 class TurnCommand(Command, frozen=True):

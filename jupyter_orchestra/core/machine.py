@@ -14,7 +14,9 @@ import msgspec
 
 from . import events as e
 from . import naming, questions
+from .controller import OF_CONTROLLER, Controller, ControllerState, is_slot, needs_of, next_lease
 from .conversation import OF_CONVERSATION, Conversation
+from .leases import Lease
 from .model import (
     RETRYABLE,
     Ask,
@@ -30,13 +32,15 @@ from .model import (
     When,
 )
 from .naming import Refusal
-from .queue import Pools, SlotQueue
+from .needs import Need
 from .talk import Talk
 from .transitions import TRANSITIONS, IllegalTransition
 
 S = State
 BLOCKED_RETRY = 5.0  # seconds until a blocked attempt is tried again
+Pools = tuple[str, ...]  # the names of what a task has a slot of
 STORY_LIMIT = 200  # steps kept of one task's story
+PAUSED = "paused by you"
 DEPTH = 3  # tasks that dispatch tasks, one below the other
 
 
@@ -57,6 +61,7 @@ class MachineState(msgspec.Struct):
     blocked: str = ""  # why the journal can't be written; nothing new starts meanwhile
     later: dict[str, float] = {}  # uid of a blocked task -> when it is tried again
     talk: Talk = msgspec.field(default_factory=Talk)
+    control: ControllerState = msgspec.field(default_factory=ControllerState)
 
 
 class Machine:
@@ -64,7 +69,6 @@ class Machine:
 
     def __init__(self, state: MachineState | None = None) -> None:
         self.state = state or MachineState()
-        self._queue = SlotQueue()
         self._dependents: dict[str, list[str]] = {}
         self._cohorts: dict[str, dict[str, None]] = {}  # cohort -> uids, in the order of dispatch
         self._unended = 0
@@ -72,6 +76,12 @@ class Machine:
         self._out: list[e.Command] = []
         self._shown: set[str] = set()
         self.conversation = Conversation(self.state.talk, self.state.tasks, self.cohort, self._show, self._next_number)
+        self._restore_leases()
+        self.controller = Controller(
+            self.state.control, self.state.tasks, self._kind, begin=self._begin, go_on=self._resume,
+            hold=self._take_from, expired=self._on_lease_expired, show=self._show,
+            blocked=lambda: bool(self.state.blocked),
+        )  # fmt: skip
         self._rebuild()
 
     # what others ask
@@ -87,7 +97,7 @@ class Machine:
 
     def due(self) -> float | None:
         """When the next :class:`~.events.TimePassed` is wanted, POSIX seconds."""
-        moments = (self._due[0][0] if self._due else None, self.conversation.due())
+        moments = (self._due[0][0] if self._due else None, self.conversation.due(), self.controller.due())
         return min((at for at in moments if at is not None), default=None)
 
     def inputs(self, task: Task) -> dict[str, Input]:
@@ -111,11 +121,12 @@ class Machine:
     def ahead(self, task: Task) -> int:
         """How many tasks wait for the same slots before this one."""
         waits = task.state is S.QUEUED and task.uid not in self.state.later and task.uid not in self.state.holds
-        return self._queue.ahead(task.uid) if waits else 0
+        return self.controller.ahead(task) if waits else 0
 
     def free_slots(self, kind: str) -> tuple[int, int]:
         """(taken, all) slots of a worker kind."""
-        return self._queue.used[kind], self._queue.slots.get(kind, 0)
+        slots = self.state.kinds[kind].slots if kind in self.state.kinds else 0
+        return self.controller.table.used(f"slots:{kind}"), slots
 
     # the one way in
 
@@ -141,6 +152,9 @@ class Machine:
         if type(event) in OF_CONVERSATION:
             self._out += self.conversation.handle(event)
             return
+        if type(event) in OF_CONTROLLER:
+            self.controller.handle(event)
+            return
         handler: Callable[[Any], None] = _HANDLERS[type(event)].__get__(self)
         handler(event)
 
@@ -160,6 +174,7 @@ class Machine:
             if uid in state.tasks:  # it may be forgotten already
                 state.tasks[uid].stopping = False
             self._release(uid, attempt)
+        self.controller.kernel_started(going_on, event.at)
         for task in list(state.tasks.values()):
             if task.uid in going_on:
                 self._go_on(task)
@@ -180,14 +195,24 @@ class Machine:
 
     def _goes_on(self, uid: str) -> bool:
         task = self.state.tasks.get(uid)
-        return task is not None and S.RUNNING in (task.state, task.before) and self._kind(task).resumable
+        if task is None or S.RUNNING not in (task.state, task.before):
+            return False
+        kind = self._kind(task)
+        return kind.resumable or (kind.adoptable and task.process is not None)
+
+    def going_on(self) -> list[Task]:
+        """The tasks that a new kernel takes over, as they stand before it has started."""
+        held = (self.state.tasks[uid] for uid in self.state.holds if uid in self.state.tasks)
+        return [task for task in held if not task.stopping and self._goes_on(task.uid)]
 
     def _go_on(self, task: Task) -> None:
-        """Its worker goes on from its last step, and asks again what it had asked."""
+        """Its worker goes on from its last step or with its process, and asks again what it had asked."""
         self._ask(task, [ask for ask in task.asks if ask.proposal])
         self._out.append(e.StartTask(task.uid, task.attempt))
         if task.state is S.PAUSED:
             self._out.append(e.PauseTask(task.uid, task.attempt))
+            if task.gave and task.yielded:
+                self.controller.regain(task)
 
     def _on_kind_declared(self, event: e.KindDeclared) -> None:
         self.state.kinds[event.kind.name] = event.kind
@@ -206,6 +231,7 @@ class Machine:
         self._show_unended()
 
     def _on_time_passed(self, event: e.TimePassed) -> None:
+        self.controller.tick(event.at)
         while self._due and self._due[0][0] <= event.at:
             _, uid = heappop(self._due)
             task = self.state.tasks.get(uid)
@@ -243,6 +269,8 @@ class Machine:
                 raise Refusal(f"a task with the uid {spec.uid} exists")
             if self._depth(spec) > DEPTH:
                 raise Refusal(f"tasks may dispatch tasks {DEPTH} deep at most")
+            if spec.needs and (why := self.controller.impossible(spec.needs)):
+                raise Refusal(why)
         proposed = bool(event.turn) and self.conversation.admit(event)
         for spec, name in zip(event.tasks, names, strict=True):
             self._retire_name(name, event.at)
@@ -341,7 +369,7 @@ class Machine:
         for task in tasks:
             if task.ended:
                 raise Refusal(f"task {task.name!r} is {task.state}: only a task that has not ended can be paused")
-            if task.state is S.PAUSED:
+            if task.state is S.PAUSED and not task.yielded:
                 raise Refusal(f"task {task.name!r} is paused already: %resume {task.name} lets it go on")
             if task.stopping:
                 raise Refusal(f"task {task.name!r} is being stopped already")
@@ -352,7 +380,12 @@ class Machine:
         if self._proposes(event, tasks, "pause"):
             return
         for task in tasks:
-            self._pause(task, event.at)
+            if task.yielded:
+                task.yielded, task.reason = False, PAUSED
+                self.controller.leave(task)
+                self._show(task)
+            else:
+                self._pause(task, event.at, PAUSED)
         self._accept(event.request, tasks)
 
     def _on_resume_asked(self, event: e.ResumeAsked) -> None:
@@ -363,7 +396,10 @@ class Machine:
         if self._proposes(event, tasks, "resume"):
             return
         for task in tasks:
-            self._resume(task, event.at)
+            if task.gave:
+                self._want_back(task)
+            else:
+                self._resume(task, event.at)
         self._accept(event.request, tasks)
 
     def _on_retry_asked(self, event: e.RetryAsked) -> None:
@@ -575,6 +611,45 @@ class Machine:
         self.state.later[task.uid] = event.at + BLOCKED_RETRY
         heappush(self._due, (event.at + BLOCKED_RETRY, task.uid))
 
+    def _on_task_lost(self, event: e.TaskLost) -> None:
+        self._release(event.uid, event.attempt)
+        task = self._current(event)
+        if task is None:
+            return
+        if task.stopping:
+            self._end_stopped(task, event.at)
+            return
+        task.needs_you = "rerun it or drop it"
+        self._end(task, S.LOST, event.at, event.reason)
+
+    def _on_task_held(self, event: e.TaskHeld) -> None:
+        task = self._current(event)
+        if task is None or task.state is not S.PAUSED:
+            return
+        self.controller.give_up(task)
+        if task.yielded and not task.gave:  # there was nothing to give
+            self._resume(task, event.at)
+        elif task.yielded:
+            self._want_back(task)
+
+    def _take_from(self, task: Task, now: float, why: str) -> None:
+        """Another task needs what this one has: it is held until it has that back."""
+        self._pause(task, now, why)
+        task.yielded = True
+
+    def _want_back(self, task: Task) -> None:
+        task.yielded = True
+        self.controller.regain(task)
+        self._show(task)
+
+    def _on_lease_expired(self, task: Task, now: float) -> None:
+        """Nothing was heard of its processes for too long: they are ended before anyone else gets what it had."""
+        if task.ended or task.stopping:
+            return
+        task.stopping = True
+        self._out.append(e.StopTask(task.uid, task.attempt))
+        self._fail(task, Failure("killed", "LeaseExpired", "its processes hung, so its leases were taken from it"), now)
+
     def _on_task_stopped(self, event: e.TaskStopped) -> None:
         self._release(event.uid, event.attempt)
         task = self._current(event)
@@ -620,7 +695,7 @@ class Machine:
             current, state, why, source = todo.pop()
             if current.ended:
                 continue
-            self._queue.remove(current.uid)
+            self.controller.leave(current)
             self.state.later.pop(current.uid, None)
             self._move(current, state, now, why)
             self._count_pause(current, now)
@@ -688,22 +763,23 @@ class Machine:
 
     def _enqueue(self, task: Task) -> None:
         if task.uid not in self.state.holds:  # else its older attempt is still being stopped: see _release
-            self._queue.add(task.uid, self._pools(task), task.spec.priority, task.queued_at, task.order)
+            self.controller.enqueue(task)
 
     def _start(self, now: float) -> None:
-        if self.state.blocked:
-            return
-        while (taken := self._queue.take()) is not None:
-            uid, pools = taken
-            task = self.state.tasks[uid]
-            task.attempt += not task.counted
-            task.counted, task.held = False, 0.0
-            task.started_at, task.ended_at, task.progress, task.line = now, None, None, ""
-            self.state.holds[uid] = (task.attempt, pools)
-            self._move(task, S.RUNNING, now)
-            if task.spec.timeout is not None:
-                self._arm(task, now + task.spec.timeout)
-            self._out.append(e.StartTask(uid, task.attempt))
+        self.controller.grant(now)
+        self._out += self.controller.take()
+
+    def _begin(self, task: Task, now: float) -> None:
+        """It has its slots and leases."""
+        task.attempt += not task.counted
+        task.counted, task.held, task.preempted = False, 0.0, 0
+        task.started_at, task.ended_at, task.progress, task.line = now, None, None, ""
+        task.process, task.gave, task.yielded = None, (), False
+        self.state.holds[task.uid] = (task.attempt, _pools(task))
+        self._move(task, S.RUNNING, now)
+        if task.spec.timeout is not None:
+            self._arm(task, now + task.spec.timeout)
+        self._out.append(e.StartTask(task.uid, task.attempt))
 
     def _arm(self, task: Task, deadline: float) -> None:
         task.deadline = deadline
@@ -757,15 +833,15 @@ class Machine:
             return
         self._end(task, S.CANCELLED, now, reason)
 
-    def _pause(self, task: Task, now: float) -> None:
+    def _pause(self, task: Task, now: float, reason: str) -> None:
         before = task.state
         if before is S.RUNNING:
             self._out.append(e.PauseTask(task.uid, task.attempt))
             if task.deadline is not None:
                 task.remaining, task.deadline = max(0.0, task.deadline - now), None
-        self._queue.remove(task.uid)
+        self.controller.leave(task)
         self.state.later.pop(task.uid, None)
-        self._move(task, S.PAUSED, now, "paused by you")
+        self._move(task, S.PAUSED, now, reason)
         task.before, task.paused_at = before, now
 
     @staticmethod
@@ -777,7 +853,7 @@ class Machine:
     def _resume(self, task: Task, now: float) -> None:
         before = task.before or S.QUEUED
         self._count_pause(task, now)
-        task.before = None
+        task.before, task.gave, task.yielded = None, (), False
         self._move(task, before, now)
         if before is S.RUNNING:
             self._out.append(e.ResumeTask(task.uid, task.attempt))
@@ -809,7 +885,7 @@ class Machine:
     def _clear(task: Task) -> None:
         task.result = task.failure = task.process = None
         task.because = task.needs_you = task.line = ""
-        task.stopping, task.steps = False, []
+        task.stopping, task.steps, task.gave, task.yielded = False, [], (), False
         task.asks = [ask for ask in task.asks if ask.proposal]
         task.started_at = task.ended_at = task.progress = task.deadline = task.remaining = None
 
@@ -820,7 +896,7 @@ class Machine:
         if held is None or held[0] != attempt:
             return
         del self.state.holds[uid]
-        self._queue.free(held[1])
+        self.controller.release(uid, attempt)
         task = self.state.tasks.get(uid)
         if task is not None and task.state is S.QUEUED:
             self._enqueue(task)
@@ -855,13 +931,17 @@ class Machine:
     def _kind(self, task: Task) -> Kind:
         return self.state.kinds.get(task.spec.worker) or Kind(task.spec.worker, 0)
 
-    @staticmethod
-    def _pools(task: Task) -> Pools:
-        return (task.spec.worker, f"tier:{task.spec.tier}") if task.spec.tier else (task.spec.worker,)
-
     def _declare_slots(self) -> None:
-        self._queue.slots = {name: kind.slots for name, kind in self.state.kinds.items()}
-        self._queue.slots.update({f"tier:{name}": slots for name, slots in self.state.tiers.items()})
+        slots = {name: kind.slots for name, kind in self.state.kinds.items()}
+        self.controller.declare_slots(slots | {f"tier:{name}": count for name, count in self.state.tiers.items()})
+
+    def _restore_leases(self) -> None:
+        """What a state of an earlier version says of slots becomes leases."""
+        known = self.state.control.leases.leases
+        for uid, (attempt, pools) in self.state.holds.items():
+            id = f"{uid}#{attempt}"
+            if not any(lease.id.partition("+")[0] == id for lease in known.values()):
+                known[id] = Lease(id, uid, tuple(Need(f"slots:{pool}") for pool in pools))
 
     def _show(self, task: Task) -> None:
         task.version += 1
@@ -877,8 +957,6 @@ class Machine:
     def _rebuild(self) -> None:
         """Make the indexes anew from the state."""
         self._declare_slots()
-        for _, pools in self.state.holds.values():
-            self._queue.hold(pools)
         for task in self.state.tasks.values():
             self._unended += not task.ended
             self._cohorts.setdefault(task.spec.cohort, {})[task.uid] = None
@@ -886,10 +964,14 @@ class Machine:
                 self._dependents.setdefault(uid, []).append(task.uid)
             if task.uid in self.state.later:
                 heappush(self._due, (self.state.later[task.uid], task.uid))
-            elif task.state is S.QUEUED:
+            elif task.state is S.QUEUED and next_lease(task) not in self.controller.leases:
                 self._enqueue(task)
             if task.deadline is not None:
                 heappush(self._due, (task.deadline, task.uid))
+
+
+def _pools(task: Task) -> Pools:
+    return tuple(need.resource.removeprefix("slots:") for need in needs_of(task) if is_slot(need))
 
 
 def _without_variables(task: Task) -> bool:
@@ -923,6 +1005,8 @@ _HANDLERS: dict[type[e.Event], Callable[..., None]] = {
     e.TaskFailed: Machine._on_task_failed,
     e.TaskBlocked: Machine._on_task_blocked,
     e.TaskStopped: Machine._on_task_stopped,
+    e.TaskLost: Machine._on_task_lost,
+    e.TaskHeld: Machine._on_task_held,
     e.ResultShown: Machine._on_result_shown,
     e.TimePassed: Machine._on_time_passed,
     e.JournalBlocked: Machine._on_journal_blocked,

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 import msgspec
 
+from .limits import Limits
+from .needs import Need
+
 
 class State(StrEnum):
     """Where a task stands."""
@@ -175,6 +178,8 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
     replace: bool = False
     snapshot: bool = False  # the capture follows, as SnapshotTaken
     capture: Capture | None = None
+    needs: tuple[Need, ...] = ()  # what it leases for as long as it runs
+    budget: Limits = Limits()  # what it and the tasks below it may spend
     place: Place = Place()
     anchor: Anchor | None = None
 
@@ -189,6 +194,7 @@ class Kind(msgspec.Struct, frozen=True):
     cooperative: bool = False  # stops only when its code lets it, so it is never called cancelled before
     agent: bool = False  # a model writes what comes of it: never trusted
     resumable: bool = False  # goes on after a kernel restart, from its last journaled step
+    adoptable: bool = False  # its process outlives the kernel, and the next one takes it over
 
 
 class Process(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -251,6 +257,9 @@ class Task(msgspec.Struct):
     asks: list[Ask] = []  # what the person is to answer, the oldest first
     allowed: list[str] = []  # digests of actions that the person approved for good
     intervened: bool = False  # the person talked to its worker
+    preempted: int = 0  # how often the present attempt had to give something to another
+    gave: tuple[Need, ...] = ()  # what it gave back when it was held, and needs to go on
+    yielded: bool = False  # held for another task: it goes on by itself once it has that back
     steps: list[Blob] = []  # what an agent's worker has journaled of the present attempt
     entered: int = 0  # the turn in whose context its result is, 0 for none
     discussed: bool = False  # that turn has ended with a reply

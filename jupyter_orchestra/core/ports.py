@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from .events import Event, TurnCommand
+from .events import Event, LeaseCommand, TurnCommand
+from .leasing import Held
 from .model import Ask, Blob, Failure, Input, Kind, Process, Result, Spec, Task
+from .needs import Need
+from .purse import UNLIMITED, Purse
 from .talk import TurnView
 from .views import TaskView
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from contextlib import AbstractAsyncContextManager
 
 
 class Store(Protocol):
@@ -62,7 +69,13 @@ class Blocked(msgspec.Struct, frozen=True):
     reason: str
 
 
-Outcome = Finished | Failed | Blocked
+class Lost(msgspec.Struct, frozen=True):
+    """An attempt of an earlier kernel that could not be taken over: nobody knows how it ended."""
+
+    reason: str
+
+
+Outcome = Finished | Failed | Blocked | Lost
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -91,6 +104,13 @@ class Reporter(Protocol):
         """Put a question to the person and wait for the answer."""
 
 
+class Lender(Protocol):
+    """Gives one attempt what it needs while it works."""
+
+    def lease(self, *needs: Need) -> AbstractAsyncContextManager[Held]:
+        """Wait for all of it, and hold it as long as the block runs. Raises RefusedError or ResourceError."""
+
+
 class Job(msgspec.Struct, frozen=True):
     """One attempt, as a worker gets it."""
 
@@ -102,6 +122,10 @@ class Job(msgspec.Struct, frozen=True):
     store: Store
     reporter: Reporter
     steps: tuple[Blob, ...] = ()  # what this attempt journaled before the kernel restarted
+    purse: Purse = UNLIMITED  # what it may spend
+    process: Process | None = None  # what an earlier kernel started for this very attempt: to be taken over
+    environment: Mapping[str, str] = {}  # what its leases bring along, such as PORT
+    lender: Lender | None = None
 
 
 class Worker(Protocol):
@@ -138,6 +162,31 @@ class Master(Protocol):
         """Leave off: a turn that runs is cut off, and goes on with the next kernel."""
 
 
+class Keeper(Protocol):
+    """Acts on leases, on the runtime's loop: claims what the machine shares, keeps real things, ends holders."""
+
+    def told(self, wish: LeaseCommand) -> None:
+        """A lease is to be claimed, was given, given back, or its holder is to be fenced. Returns at once."""
+
+    async def provide(self, job: Job) -> Job | Failed:
+        """The job with what its leases bring along, or why that can't be had."""
+
+    def lender(self, uid: str, attempt: int) -> Lender:
+        """Who gives one attempt what it needs while it works."""
+
+    async def withdraw(self, job: Job) -> None:
+        """End what was provided for a job."""
+
+    def expect(self, id: str) -> Future[Held]:
+        """The lease with that id, once it is given and its things are there. Any thread."""
+
+    def give_back(self, id: str) -> Future[None] | None:
+        """End what such a lease brought along, then the lease. None where nothing is to be waited for. Any thread."""
+
+    async def close(self) -> None:
+        """End everything that is kept."""
+
+
 class Sink(Protocol):
     """Where the person sees tasks. Called on the runtime's loop; must return at once."""
 
@@ -160,6 +209,13 @@ class Sink(Protocol):
         """A task was forgotten."""
 
 
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a tree of processes may take; beyond it is killed. None: no limit."""
+
+    memory: int | None = None  # bytes of resident memory, the whole tree
+    processes: int | None = None  # living at once
+
+
 class Launch(msgspec.Struct, frozen=True):
     """A process to start. It gets its own session, ``environment`` and nothing else, and a lifeline as its stdin."""
 
@@ -170,6 +226,8 @@ class Launch(msgspec.Struct, frozen=True):
     spool: Path  # where it (or the spooler around it) writes frames
     spooled: bool = False  # True: it writes its spool by itself; False: a spooler is put around it
     limit: int = 2 << 30  # bytes of output kept, the rest is dropped and marked
+    limits: Limits = Limits()
+    pty: bool = False  # its standard streams are a terminal
 
 
 class Running(Protocol):
@@ -196,5 +254,52 @@ class Launcher(Protocol):
     async def start(self, launch: Launch) -> Running:
         """Start it. Raises OSError when that fails."""
 
+    async def adopt(self, process: Process, spool: Path) -> Running | None:
+        """What an earlier kernel started, whether it runs or has ended meanwhile; None when nobody knows of it."""
+
     async def close(self) -> None:
         """End everything that still runs."""
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """A lease as the provider of its real things gets it."""
+
+    lease: str  # its id
+    holder: str  # uid of the task, empty for the person's own
+    name: str  # of the task
+    folder: Path  # 0700, this grant's alone; removed after its end
+    project: Path
+    needs: tuple[Need, ...]  # all that was granted together, with their units
+    show: Callable[[str], None]  # a line for the card
+
+
+class Provision(Protocol):
+    """A real thing that is there as long as its lease."""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """For who works with it, such as PORT or DATABASE_URL."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """For the person."""
+
+    async def end(self) -> None:
+        """End it; nothing of it is left (bound: 6 s)."""
+
+
+class Provider(Protocol):
+    """Starts real things of one kind, each with its lease."""
+
+    @property
+    def resource(self) -> str:
+        """The first word of the needs that it serves."""
+
+    def capacities(self) -> Mapping[str, int]:
+        """How much there is, by the name of the resource."""
+
+    def check(self, need: Need) -> str:
+        """What is wrong with a need, in one line; empty when nothing is."""
+
+    async def provide(self, need: Need, grant: Grant) -> Provision:
+        """Make it ready. Raises ResourceError, with what to do next, when that fails."""

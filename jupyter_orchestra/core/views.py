@@ -181,6 +181,9 @@ def explain(machine: Machine, task: Task, now: float) -> str:
             return head + f"was asked to stop and has not ended yet; it has run for {ran:.1f} s"
         return head + f"has run for {ran:.1f} s (attempt {task.attempt})" + (f": {task.line}" if task.line else "")
     if task.state is S.PAUSED:
+        if task.yielded:
+            wants = machine.controller.explain_task(task, now)
+            return head + f"{task.reason}; it goes on by itself" + (f": it {wants}" if wants else "")
         return head + f"is paused; it was {task.before}: %resume {task.name} lets it go on"
     ending = head + f"is {task.state}"
     if task.needs_you:
@@ -193,8 +196,10 @@ def _explain_queued(machine: Machine, task: Task, now: float) -> str:
         if task.needs_you:
             return f"is blocked: {task.needs_you}; it is tried again by itself"
         return "waits until its attempt before has ended"
-    taken, slots = machine.free_slots(task.spec.worker)
     waited = max(0.0, now - task.queued_at)
+    if line := machine.controller.explain_task(task, now):
+        return f"has waited {waited:.1f} s: it {line}"
+    taken, slots = machine.free_slots(task.spec.worker)
     ahead = machine.ahead(task)
     slots_taken = f"{taken} of {slots} {task.spec.worker} slots are taken, {ahead} ahead"
     return f"has waited {waited:.1f} s for a slot: {slots_taken}"

@@ -1,0 +1,207 @@
+"""All running attempts: starts them, hands them what is wanted of them, says how they ended; it decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from .attempt import Attempt, Reporter, after, emptied, outcome_of
+from .core import events as e
+from .core.machine import Machine
+from .core.ports import Blocked, Failed, Finished, Job, Journal, Keeper, Lost, Outcome, Sink, Verdict, Worker
+from .errors import NO_ROOM
+from .patience import PatientStore, no_room
+
+log = logging.getLogger("jupyter_orchestra")
+
+
+class Home(Protocol):
+    """What attempts need of the runtime."""
+
+    machine: Machine
+    journal: Journal
+    folder: Path
+    sink: Sink | None
+    keeper: Keeper | None
+    leaving: bool
+    now: Callable[[], float]
+
+    @property
+    def workers(self) -> Mapping[str, Worker]: ...
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+
+    def post(self, event: e.Event) -> None: ...
+
+
+class Attempts:
+    """The attempts of one runtime, on its loop."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._running: dict[tuple[str, int], Attempt] = {}
+        self._controls: set[asyncio.Task[None]] = set()
+        self._folders: list[Path] = []  # emptied ones, to be used again
+        self._closing = False
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def start(self, wish: e.StartTask, delay: float) -> None:
+        """Let a worker have it; `delay` seconds later where a card shows it."""
+        home, uid, attempt = self._home, wish.uid, wish.attempt
+        task = home.machine.tasks[uid]
+        reporter = Reporter(uid, attempt, self._report, home.now, self._show_output)
+        store = PatientStore(home.journal, partial(self._say, reporter), threading.current_thread())
+        job = Job(
+            spec=msgspec.structs.replace(task.spec, capture=task.capture),
+            name=task.name,
+            attempt=attempt,
+            folder=Path(task.process.spool).parent if task.process is not None else self._folder(uid, attempt),
+            inputs=home.machine.inputs(task),
+            store=store,
+            reporter=reporter,
+            steps=tuple(task.steps),
+            process=task.process,
+            lender=home.keeper.lender(uid, attempt) if home.keeper is not None else None,
+        )
+        seen = task.spec.anchor is not None and bool(task.spec.anchor.display)
+        begun = asyncio.Event()
+        work = home.loop.create_task(self._work(job, delay if seen else 0.0, begun), name=f"{task.name}#{attempt}")
+        self._running[uid, attempt] = Attempt(work, job, reporter, store, begun)
+        work.add_done_callback(partial(self._ended, uid, attempt))
+
+    def stop(self, wish: e.StopTask) -> None:
+        """Cut an attempt off."""
+        if (running := self._running.get((wish.uid, wish.attempt))) is not None:
+            running.store.give_up()
+            running.work.cancel()
+
+    def control(self, wish: e.PauseTask | e.ResumeTask | e.SteerTask) -> None:
+        """Hold an attempt, let it go on, or hand it a message."""
+        if (running := self._running.get((wish.uid, wish.attempt))) is None:
+            return
+        job = running.job
+        worker = self._home.workers[job.spec.worker]
+        match wish:
+            case e.PauseTask():
+                act = self._hold(worker, job)
+            case e.ResumeTask():
+                act = worker.resume(job)
+            case e.SteerTask():
+                act = worker.steer(job, wish.text)
+        name = f"{type(wish).__name__} {job.name}#{job.attempt}"
+        control = self._home.loop.create_task(after(running.begun, act), name=name)
+        self._controls.add(control)
+        control.add_done_callback(self._controlled)
+
+    def answer(self, wish: e.AnswerTask) -> None:
+        """Hand an attempt the person's answer."""
+        if (running := self._running.get((wish.uid, wish.attempt))) is not None:
+            running.reporter.answer(wish.ask, Verdict(wish.approved, wish.why))
+
+    def say(self, line: str) -> None:
+        """Put a line on the card of each."""
+        for attempt in self._running.values():
+            attempt.job.reporter.progress(None, line)
+
+    def closing(self) -> None:
+        """From now on an end is none, unless it is a result."""
+        self._closing = True
+        for attempt in self._running.values():
+            attempt.store.give_up()
+
+    async def close(self) -> None:
+        """Cut all off, and wait a little."""
+        works = [attempt.work for attempt in self._running.values()]
+        for work in works:
+            work.cancel()
+        if works:
+            await asyncio.wait(works, timeout=2.0)
+        for folder in self._folders:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+    def _folder(self, uid: str, attempt: int) -> Path:
+        return self._folders.pop() if self._folders else self._home.folder / f"{uid}-{attempt}"
+
+    def _report(self, event: e.Reported) -> None:
+        """What an attempt says while it runs."""
+        if (event.uid, event.attempt) in self._running:
+            self._home.post(event)
+
+    def _show_output(self, uid: str, attempt: int, output: dict[str, object]) -> None:
+        if self._home.sink is not None:
+            self._home.sink.output(uid, attempt, output)
+
+    def _say(self, reporter: Reporter, line: str) -> None:
+        """A line of progress from another thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has closed
+            self._home.loop.call_soon_threadsafe(reporter.progress, None, line)
+
+    async def _hold(self, worker: Worker, job: Job) -> None:
+        await worker.pause(job)
+        self._report(e.TaskHeld(self._home.now(), job.spec.uid, job.attempt))
+
+    async def _work(self, job: Job, delay: float, begun: asyncio.Event) -> Outcome:
+        if delay:
+            await asyncio.sleep(delay)
+        begun.set()
+        try:
+            job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            return Blocked(f"{NO_ROOM.get(error.errno or 0, error.strerror or str(error))} ({job.folder})")
+        try:
+            return Blocked(reason) if (reason := no_room(job.folder)) else await self._carry_out(job)
+        finally:
+            if not self._home.leaving and emptied(job.folder):
+                self._folders.append(job.folder)
+
+    async def _carry_out(self, job: Job) -> Outcome:
+        keeper = self._home.keeper
+        if not job.spec.needs or keeper is None:
+            return await self._run(job)
+        try:
+            provided = await keeper.provide(job)
+            return provided if isinstance(provided, Failed) else await self._run(provided)
+        finally:
+            await keeper.withdraw(job)
+
+    async def _run(self, job: Job) -> Outcome:
+        try:
+            return await self._home.workers[job.spec.worker].run(job)
+        except (SystemExit, KeyboardInterrupt) as error:  # asyncio would end the whole loop for these
+            raise RuntimeError(f"the worker raised {type(error).__name__}: {error}") from error
+
+    def _ended(self, uid: str, attempt: int, work: asyncio.Task[Outcome]) -> None:
+        """An attempt is over: one fact says how, whatever the worker did."""
+        del self._running[uid, attempt]
+        home, now = self._home, self._home.now()
+        outcome = None if work.cancelled() else outcome_of(work)
+        if self._closing and not isinstance(outcome, Finished):
+            return  # the kernel cut it off: the next one finds it, or finds it lost and asks
+        match outcome:
+            case None:
+                home.post(e.TaskStopped(now, uid, attempt))
+            case Finished(result):
+                home.post(e.TaskFinished(now, uid, attempt, result))
+            case Failed(failure, result):
+                home.post(e.TaskFailed(now, uid, attempt, failure, result))
+            case Blocked(reason):
+                home.post(e.TaskBlocked(now, uid, attempt, reason))
+            case Lost(reason):
+                home.post(e.TaskLost(now, uid, attempt, reason))
+
+    def _controlled(self, control: asyncio.Task[None]) -> None:
+        self._controls.discard(control)
+        if not control.cancelled() and (error := control.exception()) is not None:
+            log.error("%s failed: %r", control.get_name(), error)

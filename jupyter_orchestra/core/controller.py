@@ -1,0 +1,426 @@
+"""The part of the machine that grants: slots and leases to tasks, leases to who asks; it knows no clock and no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from . import events as e
+from .leases import AGEING, Lease, LeaseState, LeaseTable, is_shared
+from .model import Kind, State, Task
+from .naming import Refusal
+from .needs import Need, spell
+
+NESTED = ": who holds something may wait for later things only, so this is not waited for"
+HOLD = 10.0  # seconds that a task keeps what it got before another may take it
+TAKEN = 2  # times that one attempt may have to give something up
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """A lease that someone asked for and waits for."""
+
+    ask: e.LeaseAsked
+    order: int
+
+
+class ControllerState(msgspec.Struct):
+    """What is granted, and what is waited for by others than tasks."""
+
+    leases: LeaseState = msgspec.field(default_factory=LeaseState)
+    declared: dict[str, int] = {}
+    preemptible: tuple[str, ...] = ()
+    wanted: dict[str, Wanted] = {}
+    refused: dict[str, str] = {}  # id of a request -> who else holds it, in words
+    regained: dict[str, str] = {}  # id of the request of a held task for what it gave up -> its uid
+    asked: int = 0
+
+
+class Controller:
+    """Slots and leases.
+
+    Parameters
+    ----------
+    begin
+        Called with a task whose start is granted.
+    go_on
+        Called with a held task that has got back what it gave.
+    hold
+        Called with a running task, the time and why: another needs what it has.
+    expired
+        Called with a task whose lease has expired, and the time.
+    show
+        Called with a task that has changed.
+    blocked
+        Whether nothing new may start at present.
+    """
+
+    def __init__(
+        self,
+        state: ControllerState,
+        tasks: Mapping[str, Task],
+        kind_of: Callable[[Task], Kind],
+        *,
+        begin: Callable[[Task, float], None],
+        go_on: Callable[[Task, float], None],
+        hold: Callable[[Task, float, str], None],
+        expired: Callable[[Task, float], None],
+        show: Callable[[Task], None],
+        blocked: Callable[[], bool],
+    ) -> None:
+        self.state, self._tasks, self._kind_of = state, tasks, kind_of
+        self._begin, self._go_on, self._hold, self._expired, self._show = begin, go_on, hold, expired, show
+        self._blocked = blocked
+        self.table = LeaseTable(state.leases)
+        self._out: list[e.Command] = []
+        self._slots: dict[str, int] = {}
+        for wanted in state.wanted.values():
+            self._wait_for(wanted)
+
+    # what the machine asks
+
+    def due(self) -> float | None:
+        """When it must be told the time."""
+        moments = [self.table.due(), *(at for _, at in self._to_take())]
+        return min((at for at in moments if at is not None), default=None)
+
+    def declare_slots(self, slots: Mapping[str, int]) -> None:
+        """How many tasks of each kind and tier may run at once."""
+        self._slots = {f"slots:{name}": count for name, count in slots.items()}
+        self._declare()
+
+    def impossible(self, needs: Collection[Need]) -> str:
+        """Why something can never be granted, empty when it can be."""
+        return self.table.impossible(tuple(needs))
+
+    def enqueue(self, task: Task) -> None:
+        """A task waits for its slots and leases."""
+        self.table.add(
+            next_lease(task), task.uid, needs_of(task), task.spec.priority,
+            task.queued_at, task.order,
+        )  # fmt: skip
+
+    def leave(self, task: Task) -> None:
+        """A task waits no longer, or is no longer to begin with what it was granted."""
+        for id in self._requests(task):
+            self.table.remove(id)
+            self.state.regained.pop(id, None)
+            self.state.refused.pop(id, None)
+        id = next_lease(task)
+        if (lease := self.state.leases.leases.get(id)) is not None and lease.state == "claiming":
+            self._free(lease)
+
+    @property
+    def leases(self) -> Mapping[str, Lease]:
+        """All that is granted, by id. To be read, never changed."""
+        return self.state.leases.leases
+
+    def ahead(self, task: Task) -> int:
+        """How many requests come before a task's."""
+        return self.table.ahead(next_lease(task))
+
+    def holds(self, uid: str, attempt: int) -> list[Lease]:
+        """What an attempt has."""
+        own = f"{uid}#{attempt}"
+        return [
+            lease
+            for lease in self.state.leases.leases.values()
+            if lease.holder == uid and (lease.id.split("+")[0] == own)
+        ]
+
+    def release(self, uid: str, attempt: int) -> None:
+        """An attempt is over: all that it had is free."""
+        for lease in self.holds(uid, attempt):
+            self._free(lease)
+        for id, wanted in list(self.state.wanted.items()):
+            if wanted.ask.holder == uid and wanted.ask.attempt == attempt:
+                self._leave_wanted(id)
+
+    def give_up(self, task: Task) -> None:
+        """A held task gives back what may be taken from it; nothing of it runs on."""
+        gave: list[Need] = []
+        for lease in self.holds(task.uid, task.attempt):
+            part = tuple(need for need in lease.needs if need.resource in self.state.preemptible)
+            if part and lease.state == "held":
+                self.table.shrink(lease.id, lambda need: need.resource not in self.state.preemptible)
+                self._out.append(e.FreeLease(msgspec.structs.replace(lease, needs=part)))
+                gave += part
+        task.gave += tuple(msgspec.structs.replace(need, units=()) for need in gave)
+
+    def regain(self, task: Task) -> None:
+        """A held task wants back what it gave."""
+        if any(uid == task.uid for uid in self.state.regained.values()):
+            return
+        self.state.asked += 1
+        id = f"{lease_id(task, task.attempt)}+{self.state.asked}"
+        self.state.regained[id] = task.uid
+        self.table.add(id, task.uid, task.gave, task.spec.priority, task.queued_at, task.order)
+
+    def kernel_started(self, going_on: Collection[str], now: float) -> None:
+        """A kernel took over: what no task goes on with is free, and nobody of before waits."""
+        for lease in list(self.state.leases.leases.values()):
+            claiming = lease.state == "claiming"
+            if lease.holder in going_on and not claiming:
+                self.table.renew((lease.id,), now)
+                continue
+            self._free(lease)
+            task = self._tasks.get(lease.holder)
+            if claiming and task is not None and task.state is State.QUEUED:
+                self.enqueue(task)
+        for id in list(self.state.wanted):
+            self._leave_wanted(id)
+        for id in self.state.refused:
+            self.table.open(id)
+        self.state.refused.clear()
+        for id in list(self.state.regained):
+            self.table.remove(id)
+        self.state.regained.clear()
+
+    def take(self) -> list[e.Command]:
+        """The wishes so far."""
+        out, self._out = self._out, []
+        return out
+
+    def grant(self, now: float) -> None:
+        """Grant whatever can be granted."""
+        if self._blocked():
+            return
+        while (lease := self.table.take(now)) is not None:
+            if lease.state == "claiming":
+                since, priority = self._seniority(lease)
+                self._out.append(e.ClaimLease(lease, since, priority))
+            else:
+                self._granted(lease, now)
+        for task, at in list(self._to_take()):
+            if at <= now:
+                task.preempted += 1
+                self._hold(task, now, f"gave {self._contested(task)} to a task of higher priority")
+
+    def tick(self, now: float) -> None:
+        """Time has passed."""
+        for lease in self.table.expire(now):
+            self._out.append(e.FenceLease(lease))
+            task = self._tasks.get(lease.holder)
+            if task is not None and lease in self.holds(task.uid, task.attempt):
+                self._expired(task, now)
+
+    # facts
+
+    def handle(self, event: e.Event) -> None:
+        """Take a fact in."""
+        handler: Callable[[Any], None] = OF_CONTROLLER[type(event)].__get__(self)
+        handler(event)
+
+    def _on_resources_declared(self, event: e.ResourcesDeclared) -> None:
+        self.state.declared, self.state.preemptible = dict(event.capacities), event.preemptible
+        self._declare()
+
+    def _on_lease_asked(self, event: e.LeaseAsked) -> None:
+        if event.id in self.state.leases.leases or event.id in self.state.wanted:
+            raise Refusal(f"a lease with the id {event.id} exists")
+        if not event.needs:
+            raise Refusal("a lease of what? name something, such as port:3000-3010")
+        if why := self.impossible(event.needs):
+            raise Refusal(why)
+        may_wait = event.wait and self.table.may_wait(event.holder, event.needs)
+        self.state.asked += 1
+        self._wait_for(wanted := Wanted(event, self.state.asked))
+        self.state.wanted[event.id] = wanted
+        self.grant(event.at)
+        if event.id in self.state.wanted and not may_wait and event.id not in self.state.leases.leases:
+            why = self.explain(event.id, event.at)
+            self._leave_wanted(event.id)
+            raise Refusal(f"{why}{NESTED if event.wait else ''}")
+        self._out.append(e.Accepted(event.request))
+
+    def _on_lease_extend_asked(self, event: e.LeaseExtendAsked) -> None:
+        if event.id not in self.state.leases.leases:
+            raise Refusal("the lease is no longer held: ask for a new one")
+        if any(is_shared(need) for need in event.needs):
+            raise Refusal("what the whole machine shares can't be added to a lease: release it and ask for all at once")
+        found = self.table.extend(event.id, event.needs, event.at)
+        if isinstance(found, str):
+            raise Refusal(found)
+        self._out += [e.Accepted(event.request), e.GiveLease(found)]
+
+    def _on_lease_downgraded(self, event: e.LeaseDowngraded) -> None:
+        lease = self.state.leases.leases.get(event.id)
+        if lease is not None and self.table.downgrade(event.id, event.need):
+            self._out.append(e.GiveLease(lease))
+
+    def _on_lease_released(self, event: e.LeaseReleased) -> None:
+        if (lease := self.state.leases.leases.get(event.id)) is not None:
+            self._free(lease)
+        self._leave_wanted(event.id)
+
+    def _on_lease_claimed(self, event: e.LeaseClaimed) -> None:
+        lease = self.state.leases.leases.get(event.id)
+        if lease is None or lease.state != "claiming":
+            if lease is None:  # given up meanwhile: nobody else may think that we have it
+                self._out.append(e.FreeLease(Lease(event.id, "", ())))
+            return
+        self.table.claimed(event.id, event.token, event.at)
+        self._granted(lease, event.at)
+
+    def _on_lease_refused(self, event: e.LeaseRefused) -> None:
+        lease = self.state.leases.leases.get(event.id)
+        if lease is None or lease.state != "claiming":
+            return
+        self.table.refused(event.id, event.busy, event.at)
+        self.state.refused[event.id] = event.by
+        wanted = self.state.wanted.get(event.id)
+        if wanted is not None and not wanted.ask.wait:
+            self._leave_wanted(event.id)
+            self._out.append(e.FreeLease(lease, event.by or "another program holds it"))
+        if (task := self._tasks.get(lease.holder)) is not None:
+            self._show(task)
+
+    def _on_lease_opened(self, event: e.LeaseOpened) -> None:
+        self.table.open(event.id)
+
+    def _on_leases_renewed(self, event: e.LeasesRenewed) -> None:
+        self.table.renew(event.ids, event.at)
+
+    def _on_lease_fenced(self, event: e.LeaseFenced) -> None:
+        lease = self.state.leases.leases.get(event.id)
+        if lease is not None and lease.state == "fencing":
+            self._free(lease, "it expired")
+
+    def _on_lease_taken(self, event: e.LeaseTaken) -> None:
+        lease = self.state.leases.leases.get(event.id)
+        if lease is None:
+            return
+        self._out.append(e.FenceLease(lease))
+        task = self._tasks.get(lease.holder)
+        if task is not None and lease in self.holds(task.uid, task.attempt):
+            self._expired(task, event.at)
+        else:
+            self._free(lease, event.why)
+
+    # words
+
+    def explain(self, id: str, now: float) -> str:
+        """Who holds what a request waits for, since when, and what is ahead; empty when it waits for nothing."""
+        found = self.table.explain(id)
+        if found is None:
+            return ""
+        held = [f"{self._name(holder)} (for {max(0.0, now - since):.0f} s)" for holder, since in found.holders[:3]]
+        more = len(found.holders) - 3
+        by = ", ".join(held) + (f" and {more} more" if more > 0 else "")
+        who = by or self.state.refused.get(id, "")
+        line = f"waits for {found.missing}" + (f", held by {who}" if who else "")
+        return line + (f"; {found.ahead} ahead of it" if found.ahead else "")
+
+    def explain_task(self, task: Task, now: float) -> str:
+        """The same for a task, whatever it waits for."""
+        for id in self._requests(task):
+            request = self.table.request(id)
+            if request is not None and not all(map(is_slot, request.needs)) and (line := self.explain(id, now)):
+                return line
+        return ""
+
+    def _name(self, holder: str) -> str:
+        task = self._tasks.get(holder)
+        return task.name if task is not None else "your own code"
+
+    # the rest
+
+    def _declare(self) -> None:
+        self.table.declare({**self.state.declared, **self._slots})
+
+    def _wait_for(self, wanted: Wanted) -> None:
+        ask = wanted.ask
+        self.table.add(ask.id, ask.holder, ask.needs, ask.priority, ask.at, wanted.order)
+
+    def _leave_wanted(self, id: str) -> None:
+        if self.state.wanted.pop(id, None) is not None:
+            self.table.remove(id)
+            self.state.refused.pop(id, None)
+
+    def _seniority(self, lease: Lease) -> tuple[float, int]:
+        if (wanted := self.state.wanted.get(lease.id)) is not None:
+            return wanted.ask.at, wanted.ask.priority
+        task = self._tasks[lease.holder]
+        return task.queued_at, task.spec.priority
+
+    def _granted(self, lease: Lease, now: float) -> None:
+        self.state.refused.pop(lease.id, None)
+        if lease.id in self.state.wanted:
+            del self.state.wanted[lease.id]
+            self._out.append(e.GiveLease(lease))
+        elif self.state.regained.pop(lease.id, None) is not None:
+            self._go_on(self._tasks[lease.holder], now)
+        else:
+            self._begin(self._tasks[lease.holder], now)
+
+    def _free(self, lease: Lease, why: str = "") -> None:
+        self.table.release(lease.id)
+        if why or not all(is_slot(need) for need in lease.needs):
+            self._out.append(e.FreeLease(lease, why))
+
+    def _requests(self, task: Task) -> Iterator[str]:
+        yield next_lease(task)
+        yield from [id for id, uid in self.state.regained.items() if uid == task.uid]
+        yield from [id for id, wanted in self.state.wanted.items() if wanted.ask.holder == task.uid]
+
+    # pre-emption
+
+    def _to_take(self) -> Iterator[tuple[Task, float]]:
+        """Running tasks from which something is to be taken, and when."""
+        if not self.state.preemptible:
+            return
+        for request in self.table.heads(self.state.preemptible):
+            blockers = self.table.blockers(request.id)
+            takable = [task for lease in blockers if (task := self._takable(lease)) is not None]
+            if takable and len(takable) == len(blockers):
+                for task in takable:
+                    passed = request.since + AGEING * max(0, task.spec.priority + 1 - request.priority)
+                    yield task, max((task.started_at or 0.0) + HOLD, passed)
+
+    def _takable(self, lease: Lease) -> Task | None:
+        task = self._tasks.get(lease.holder)
+        if task is None or task.state is not State.RUNNING or task.stopping or task.preempted >= TAKEN:
+            return None
+        given = all(is_slot(need) or need.resource in self.state.preemptible for need in lease.needs)
+        return task if given and self._kind_of(task).pausable else None
+
+    def _contested(self, task: Task) -> str:
+        taken = (need for lease in self.holds(task.uid, task.attempt) for need in lease.needs)
+        return ", ".join(spell(need) for need in taken if need.resource in self.state.preemptible)
+
+
+def is_slot(need: Need) -> bool:
+    """Whether it is a slot of this runtime, and no real thing."""
+    return need.resource.startswith("slots:")
+
+
+def lease_id(task: Task, attempt: int) -> str:
+    """The id of what an attempt begins with."""
+    return f"{task.uid}#{attempt}"
+
+
+def next_lease(task: Task) -> str:
+    """The id of what the next attempt of a task waits for."""
+    return lease_id(task, task.attempt + (not task.counted))
+
+
+def needs_of(task: Task) -> tuple[Need, ...]:
+    """All that a task must have to run: slots and leases."""
+    slots = (task.spec.worker, f"tier:{task.spec.tier}") if task.spec.tier else (task.spec.worker,)
+    return (*(Need(f"slots:{name}") for name in slots), *task.spec.needs)
+
+
+OF_CONTROLLER: dict[type[e.Event], Callable[..., None]] = {
+    e.ResourcesDeclared: Controller._on_resources_declared,
+    e.LeaseAsked: Controller._on_lease_asked,
+    e.LeaseExtendAsked: Controller._on_lease_extend_asked,
+    e.LeaseDowngraded: Controller._on_lease_downgraded,
+    e.LeaseReleased: Controller._on_lease_released,
+    e.LeaseClaimed: Controller._on_lease_claimed,
+    e.LeaseRefused: Controller._on_lease_refused,
+    e.LeaseOpened: Controller._on_lease_opened,
+    e.LeasesRenewed: Controller._on_leases_renewed,
+    e.LeaseFenced: Controller._on_lease_fenced,
+    e.LeaseTaken: Controller._on_lease_taken,
+}

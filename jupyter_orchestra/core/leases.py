@@ -1,0 +1,502 @@
+"""Who holds what: grants slots and leases all or nothing, in one queue; it knows no clock, tasks or real things.
+
+A lease that is not renewed expires, and that frees nothing: its holder is fenced first (it can do nothing any more),
+and only then somebody else gets what it had. Tokens rise with every grant.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+
+import msgspec
+
+from .needs import PORTS, Need, conflicts, spell
+from .stock import Counted, Needs, Ports, Stock
+from .waiting import AGEING, END, PATIENCE, Line, Paths, Place, Pool, Pools, Request, Waiter
+
+__all__ = ["AGEING", "TTL", "Explanation", "Lease", "LeaseState", "LeaseTable", "Request", "is_shared", "rank"]
+
+TTL = 15.0  # seconds that a lease lasts unless it is renewed
+BUSY = 5.0  # seconds for which a unit that another program has is not tried again
+HELD: Place = (-math.inf,)  # the place of who has a path already: before all that wait
+RANKS = ("slots", "db", "container", "path", "test-runner", "server", "port", "terminal", "gpu", "mem")
+
+
+class Lease(msgspec.Struct):
+    """Somebody's right to things."""
+
+    id: str
+    holder: str  # uid of a task, empty for the person's own code
+    needs: tuple[Need, ...]  # with the units that were chosen
+    token: int = 0
+    state: str = "held"  # or "claiming": the machine's part is not ours yet; "fencing": expired
+    granted_at: float = 0.0
+    expires: float | None = None  # None: nobody needs to renew it
+
+
+class LeaseState(msgspec.Struct):
+    """What a table knows and can't find out anew."""
+
+    leases: dict[str, Lease] = {}
+    capacities: dict[str, int] = {}
+    token: int = 0
+    outside: dict[str, float] = {}  # "port/3000": until when it counts as another program's
+    claiming: dict[str, Request] = {}  # what was granted here, and may be refused by the machine
+    barred: dict[str, float] = {}  # ids of requests that the machine refused; when to try again, 0: when it is told
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Why a request waits."""
+
+    missing: str  # needs, as they are written
+    holders: tuple[tuple[str, float], ...]  # of it, and since when
+    ahead: int
+    barred: bool
+
+
+class LeaseTable:
+    """All leases of one runtime, and who waits for one."""
+
+    def __init__(self, state: LeaseState | None = None) -> None:
+        self.state = state or LeaseState()
+        self._stocks: dict[str, Stock] = {}
+        self._lines: dict[str, Line] = {}
+        self._paths = Paths()
+        self._pools: dict[Pools, Pool] = {}
+        self._slots: Counter[str] = Counter()
+        self._waiting: dict[str, Waiter] = {}
+        self._seq = 0
+        for lease in self.state.leases.values():
+            self._put(lease)
+
+    # what there is
+
+    def declare(self, capacities: Mapping[str, int]) -> None:
+        """Say how much there is; what is held stays held."""
+        self.state.capacities = dict(capacities)
+        for name, stock in self._stocks.items():
+            stock.capacity = self._capacity(name)
+            self._look(name)
+
+    def impossible(self, needs: Iterable[Need]) -> str:
+        """Why these needs can never be granted; empty when they can."""
+        for need in needs:
+            word = need.resource.partition(":")[0]
+            if word in ("path", "container") or (word == "port" and _is_port(need)):
+                continue
+            if word == "port":
+                return f"{spell(need)} can never be had: ports go from {PORTS[0]} to {PORTS[1]}"
+            capacity = self.state.capacities.get(need.resource)
+            if capacity is None:
+                return self._unknown(need.resource)
+            if need.amount > capacity:
+                most = spell(msgspec.structs.replace(need, amount=capacity))
+                return f"{spell(need)} can never be had: there is {most} at most" if capacity else _none(need)
+        return ""
+
+    def used(self, resource: str) -> int:
+        """How much of it is held."""
+        if resource.startswith("slots:"):
+            return self._slots[resource]
+        stock = self._stocks.get(resource)
+        return stock.used if isinstance(stock, Counted) else len(stock.units) if isinstance(stock, Ports) else 0
+
+    # waiting
+
+    def add(self, id: str, holder: str, needs: tuple[Need, ...], priority: int, since: float, order: int) -> None:
+        """Let a request wait."""
+        self._seq += 1
+        self._wait(Request(id, holder, needs, priority, since, order, self._seq, rank=self._rank(holder)))
+
+    def remove(self, id: str) -> None:
+        """Let it wait no longer."""
+        if (waiter := self._waiting.pop(id, None)) is not None:
+            self.state.barred.pop(id, None)
+            self._leave(waiter)
+
+    def take(self, now: float) -> Lease | None:
+        """Grant the next request that can be granted; None when none can."""
+        self._forget_busy(now)
+        while (waiter := self._next(now)) is not None:
+            if self._is_ready(waiter):
+                return self._grant(waiter, now)
+            self._pools[waiter.pools].pop()
+            waiter.listed = False
+        return None
+
+    def may_wait(self, holder: str, needs: Collection[Need]) -> bool:
+        """Whether a holder may wait for more: only for what ranks after all that it has, so that no circle closes."""
+        return not holder or self._rank(holder) < min((rank_of(need) for need in needs), default=0)
+
+    # the machine's part
+
+    def claimed(self, id: str, token: int, now: float) -> None:
+        """The machine's part is ours too."""
+        lease = self.state.leases[id]
+        self.state.claiming.pop(id, None)
+        lease.state, lease.granted_at, lease.expires = "held", now, now + TTL
+        if token:
+            lease.token = token
+
+    def refused(self, id: str, busy: Collection[str], now: float) -> None:
+        """It is another program's: the request waits again, barred until it may be tried again."""
+        lease, request = self.state.leases[id], self.state.claiming[id]
+        self.release(id)
+        for unit in busy:
+            name, _, number = unit.partition("/")
+            if number.isdigit() and name in self._stocks:
+                self.state.outside[unit] = now + BUSY
+                self._stocks[name].busy.add(int(number))
+        others = {need.resource for need in lease.needs if need.units}
+        elsewhere = busy and all(unit.partition("/")[0] in others for unit in busy) and self._fits(request.needs)
+        if not elsewhere:
+            # Where it is a matter of units alone, nobody may tell when they are free: they are tried again.
+            self.state.barred[id] = now + BUSY if all("/" in unit for unit in busy) else 0.0
+        self._wait(request)
+
+    def open(self, id: str) -> None:
+        """It may be tried again."""
+        if (waiter := self._waiting.get(id)) is not None and waiter.request.barred:
+            waiter.request.barred = False
+            del self.state.barred[id]
+            self._consider(id)
+
+    # what is held
+
+    def renew(self, ids: Iterable[str], now: float) -> None:
+        """Their holders still live."""
+        for id in ids:
+            lease = self.state.leases.get(id)
+            if lease is not None and lease.state == "held" and lease.expires is not None:
+                lease.expires = now + TTL
+
+    def due(self) -> float | None:
+        """When the next lease expires, or a unit is tried again."""
+        moments = [lease.expires for lease in self.state.leases.values() if lease.state == "held"]
+        moments += [until or None for until in self.state.barred.values()]
+        return min((at for at in moments if at is not None), default=None)
+
+    def expire(self, now: float) -> list[Lease]:
+        """The leases whose time is over. What they are for is not free before they are released."""
+        held = (lease for lease in self.state.leases.values() if lease.state == "held")
+        over = [lease for lease in held if lease.expires is not None and lease.expires <= now]
+        for lease in over:
+            lease.state = "fencing"
+        for id in [id for id, until in self.state.barred.items() if 0.0 < until <= now]:
+            self.open(id)
+        return over
+
+    def release(self, id: str) -> bool:
+        """Free what it held, whatever its state; whether there was such a lease."""
+        lease = self.state.leases.pop(id, None)
+        if lease is None:
+            return False
+        self.state.claiming.pop(id, None)
+        self._drop(lease.id, lease.needs)
+        return True
+
+    def valid(self, id: str, token: int) -> bool:
+        """Whether it is held by this token."""
+        lease = self.state.leases.get(id)
+        return lease is not None and lease.state == "held" and lease.token == token
+
+    def downgrade(self, id: str, need: Need) -> bool:
+        """From now on only read a path or database; whether it was held for writing."""
+        lease = self.state.leases.get(id)
+        if lease is None or lease.state != "held":
+            return False
+        written = [one for one in lease.needs if (one.resource, one.path, one.mode) == (need.resource, need.path, "w")]
+        if not written:
+            return False
+        found = written[0]
+        reads = msgspec.structs.replace(found, mode="r")
+        lease.needs = tuple(reads if one is found else one for one in lease.needs)
+        if reads.resource == "path":
+            self._paths.add(reads, HELD, id)
+        else:
+            self._stock(reads.resource).put((reads,))
+        self._drop(id, (found,))
+        return True
+
+    def extend(self, id: str, needs: tuple[Need, ...], now: float) -> Lease | str:
+        """Hold more, now or not at all: the lease, or why not."""
+        lease = self.state.leases.get(id)
+        if lease is None or lease.state != "held":
+            return "the lease is not held any more"
+        trial = f"{id}!"
+        self.add(trial, lease.holder, needs, 0, now, 0)
+        waiter = self._waiting[trial]
+        if not self._is_ready(waiter) or not self._has_slots(waiter):
+            why = self.explain(trial)
+            self.remove(trial)
+            return f"{why.missing if why else spell(needs[0])} is not free now"
+        more = self._grant(waiter, now)
+        del self.state.leases[trial]
+        self._drop(trial, more.needs)
+        lease.needs += more.needs
+        self._hold(id, more.needs)
+        return lease
+
+    def shrink(self, id: str, keep: Callable[[Need], bool]) -> None:
+        """Give back the part that is not kept."""
+        lease = self.state.leases[id]
+        gone = tuple(need for need in lease.needs if not keep(need))
+        lease.needs = tuple(need for need in lease.needs if keep(need))
+        self._drop(id, gone)
+
+    # who waits, and why
+
+    def ahead(self, id: str) -> int:
+        """How many that want a part of the same come before it."""
+        waiter = self._waiting.get(id)
+        if waiter is None:
+            return 0
+        own = {need.resource for need in waiter.request.needs}
+        return sum(
+            1
+            for other in self._waiting.values()
+            if other.place < waiter.place and any(need.resource in own for need in other.request.needs)
+        )
+
+    def explain(self, id: str) -> Explanation | None:
+        """What is missing, who has it, and who is ahead; None when nobody waits under that id."""
+        waiter = self._waiting.get(id)
+        if waiter is None:
+            return None
+        blockers = self.blockers(id)
+        short = self._short(waiter)
+        held = [need for lease in blockers for need in lease.needs if need.resource == "path"]
+        needs = waiter.request.needs
+        missing = [
+            need
+            for need in needs
+            if need.resource in short or any(need.resource == "path" and conflicts(need, one) for one in held)
+        ]
+        if not missing:  # what it wants is there, and others come before it
+            missing = [need for need in needs if is_thing(need)] or list(needs)
+        holders = tuple((lease.holder, lease.granted_at) for lease in blockers)
+        return Explanation(", ".join(map(spell, missing)), holders, self.ahead(id), waiter.request.barred)
+
+    def blockers(self, id: str) -> list[Lease]:
+        """The leases that stand in the way of a request."""
+        waiter = self._waiting.get(id)
+        if waiter is None:
+            return []
+        short = self._short(waiter)
+        return [lease for lease in self.state.leases.values() if self._blocks(lease, waiter, short)]
+
+    def _short(self, waiter: Waiter) -> set[str]:
+        """The resources of which there is not enough for it now."""
+        short = {name for name, wants in waiter.wants.items() if self._stock(name).choose(wants) is None}
+        return short | {name for name, count in waiter.pools if self._slots[name] + count > self._capacity(name)}
+
+    def heads(self, resources: Collection[str]) -> list[Request]:
+        """Who is first in the line of one of these, and waits."""
+        found = {}
+        for name in resources:
+            line = self._lines.get(name)
+            if line is not None and line.everyone:
+                request = self._waiting[line.everyone[0][1]].request
+                found[request.id] = request
+        return list(found.values())
+
+    def request(self, id: str) -> Request | None:
+        """The request that waits under an id."""
+        waiter = self._waiting.get(id)
+        return None if waiter is None else waiter.request
+
+    def requests(self) -> Iterator[Request]:
+        """All that wait, the first one first."""
+        return (waiter.request for waiter in sorted(self._waiting.values(), key=lambda waiter: waiter.place))
+
+    # the rest
+
+    def _wait(self, request: Request) -> None:
+        request.barred = request.id in self.state.barred
+        waiter = self._waiting[request.id] = Waiter(request)
+        for need in waiter.paths:
+            self._paths.add(need, waiter.place, request.id)
+        for name, wants in waiter.wants.items():
+            self._line(name).add(waiter, wants)
+        for name in waiter.wants:
+            self._look(name)
+        self._consider(request.id)
+
+    def _leave(self, waiter: Waiter) -> None:
+        id = waiter.request.id
+        if waiter.listed:
+            self._pools[waiter.pools].drop(waiter, self._waiting)
+        for name in waiter.wants:
+            self._lines[name].remove(waiter)
+        for name in waiter.wants:
+            self._look(name)
+        for need in waiter.paths:
+            self._paths.remove(need, waiter.place, id)
+            self._consider_paths(need)
+
+    def _look(self, name: str) -> None:
+        if (line := self._lines.get(name)) is not None:
+            for id in line.look():
+                self._consider(id)
+
+    def _consider(self, id: str) -> None:
+        waiter = self._waiting.get(id)
+        if waiter is not None and self._is_ready(waiter):
+            self._pools.setdefault(waiter.pools, Pool()).push(waiter)
+
+    def _consider_paths(self, need: Need) -> None:
+        for id in list(self._paths.all_before(need, END)):
+            self._consider(id)
+
+    def _is_ready(self, waiter: Waiter) -> bool:
+        """Whether it lacks nothing but slots."""
+        id = waiter.request.id
+        if waiter.request.barred or any(id not in self._lines[name].open for name in waiter.wants):
+            return False
+        return not any(self._paths.before(need, waiter.place, id) for need in waiter.paths)
+
+    def _has_slots(self, waiter: Waiter) -> bool:
+        return all(self._slots[name] + count <= self._capacity(name) for name, count in waiter.pools)
+
+    def _next(self, now: float) -> Waiter | None:
+        firsts = [first for pool in self._pools.values() if (first := pool.first(self._waiting)) is not None]
+        kept: set[str] = set()
+        for waiter in sorted(firsts, key=lambda waiter: waiter.place):
+            names = {name for name, _ in waiter.pools}
+            if names & kept:
+                continue
+            if self._has_slots(waiter):
+                return waiter
+            if now - waiter.request.since > AGEING * PATIENCE:
+                kept |= names
+        return None
+
+    def _grant(self, waiter: Waiter, now: float) -> Lease:
+        request = waiter.request
+        chosen = {name: iter(self._lines[name].open[request.id]) for name in waiter.wants}
+        needs = tuple(next(chosen[need.resource]) if need.resource in chosen else need for need in request.needs)
+        del self._waiting[request.id]
+        shared = any(map(is_shared, needs))
+        self.state.token += 1
+        lasts = now + TTL if any(map(is_thing, needs)) else None
+        lease = Lease(request.id, request.holder, needs, self.state.token, "held", now, lasts)
+        if shared:
+            lease.state, lease.expires = "claiming", None
+            self.state.claiming[request.id] = request
+        self.state.leases[lease.id] = lease
+        self._hold(lease.id, needs)
+        self._leave(waiter)
+        return lease
+
+    def _put(self, lease: Lease) -> None:
+        self._hold(lease.id, lease.needs)
+
+    def _hold(self, id: str, needs: tuple[Need, ...]) -> None:
+        for need in needs:
+            if need.resource.startswith("slots:"):
+                self._slots[need.resource] += need.amount
+            elif need.resource == "path":
+                self._paths.add(need, HELD, id)
+            else:
+                self._stock(need.resource).put((need,))
+
+    def _drop(self, id: str, needs: tuple[Need, ...]) -> None:
+        for need in needs:
+            if need.resource.startswith("slots:"):
+                self._slots[need.resource] -= need.amount
+            elif need.resource == "path":
+                self._paths.remove(need, HELD, id)
+                self._consider_paths(need)
+            else:
+                self._stock(need.resource).drop((need,))
+                self._look(need.resource)
+
+    def _fits(self, needs: tuple[Need, ...]) -> bool:
+        wants = Waiter(Request("", "", needs, 0, 0.0, 0)).wants
+        return all(self._stock(name).choose(part) is not None for name, part in wants.items())
+
+    def _blocks(self, lease: Lease, waiter: Waiter, short: set[str]) -> bool:
+        for need in lease.needs:
+            if need.resource == "path":
+                if any(conflicts(need, wanted) for wanted in waiter.paths):
+                    return True
+            elif need.resource in short and _meet(need, waiter.wants.get(need.resource, ())):
+                return True
+        return False
+
+    def _forget_busy(self, now: float) -> None:
+        for unit in [unit for unit, until in self.state.outside.items() if until <= now]:
+            del self.state.outside[unit]
+            name, _, number = unit.partition("/")
+            if name in self._stocks:
+                self._stocks[name].busy.discard(int(number))
+                self._look(name)
+
+    def _stock(self, name: str) -> Stock:
+        stock = self._stocks.get(name)
+        if stock is None:
+            stock = self._stocks[name] = Ports() if name == "port" else Counted(self._capacity(name), name == "gpu")
+        return stock
+
+    def _line(self, name: str) -> Line:
+        line = self._lines.get(name)
+        if line is None:
+            line = self._lines[name] = Line(self._stock(name))
+        return line
+
+    def _capacity(self, name: str) -> int:
+        return self.state.capacities.get(name, 1 if name.startswith(("container:", "port")) else 0)
+
+    def _rank(self, holder: str) -> int:
+        if not holder:
+            return -1
+        leases = (lease for lease in self.state.leases.values() if lease.holder == holder)
+        return max((rank_of(need) for lease in leases for need in lease.needs if is_thing(need)), default=-1)
+
+    def _unknown(self, name: str) -> str:
+        known = [one for one in self.state.capacities if not one.startswith("slots:")]
+        near = get_close_matches(name, known, 1, 0.5)
+        where = "declare it in [tool.jupyter_orchestra.resources] of pyproject.toml"
+        hint = f"did you mean {near[0]}?" if near else where
+        return f"there is no resource {name!r}: {hint}"
+
+
+def is_thing(need: Need) -> bool:
+    """Whether it is more than a slot."""
+    return not need.resource.startswith("slots:")
+
+
+def is_shared(need: Need) -> bool:
+    """Whether all notebooks of the machine share it."""
+    return is_thing(need) and need.resource != "terminal"
+
+
+def rank_of(need: Need) -> int:
+    """Where it stands in the order in which things are asked for one after the other."""
+    word = need.resource.partition(":")[0]
+    return RANKS.index(word) if word in RANKS else len(RANKS)
+
+
+def rank(needs: Iterable[Need]) -> int:
+    """The highest rank of some needs; -1 of none."""
+    return max((rank_of(need) for need in needs if is_thing(need)), default=-1)
+
+
+def _is_port(need: Need) -> bool:
+    first, last = need.choice or (0, -1)
+    return PORTS[0] <= first <= last <= PORTS[1]
+
+
+def _none(need: Need) -> str:
+    return f"{spell(need)} can never be had: there is none on this machine"
+
+
+def _meet(held: Need, wanted: Needs) -> bool:
+    """Whether what is held is a part of what is wanted."""
+    if held.resource != "port":
+        return True
+    ranges = [need.choice for need in wanted if need.choice is not None]
+    return any(first <= unit <= last for unit in held.units for first, last in ranges)

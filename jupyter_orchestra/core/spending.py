@@ -1,0 +1,226 @@
+"""Decides who may spend how much: the accounts of a notebook's tasks and of its master; it knows no model, no price.
+
+A reservation whose spender is gone, with its attempt or with the whole kernel, is settled at all of it: what a request
+cost that nobody saw the end of is not known.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from . import events as e
+from .budget import Budget, BudgetState
+from .limits import Amounts, Limits
+from .model import Spec, Task
+from .naming import Refusal
+
+NOTEBOOK = "notebook"
+USER = "user"
+
+
+class ReserveAsked(e.Asked, frozen=True, omit_defaults=True, kw_only=True):
+    """Someone is about to spend at most so much: an attempt of a task, or a turn of the master."""
+
+    id: str  # of the reservation, never used again
+    amounts: Amounts
+    uid: str = ""
+    attempt: int = 0
+    turn: int = 0
+    tier: str = ""  # of the model that the turn asks
+
+
+class Settled(e.Event, frozen=True, omit_defaults=True):
+    """It was spent: so much, or nobody knows (then all that was reserved)."""
+
+    id: str
+    amounts: Amounts | None = None
+
+
+class Spent(e.Event, frozen=True, omit_defaults=True, kw_only=True):
+    """Someone has spent what they had not reserved."""
+
+    amounts: Amounts
+    uid: str = ""
+    turn: int = 0
+    tier: str = ""
+
+
+class BudgetsDeclared(e.Event, frozen=True):
+    """The limits of the notebook ("notebook"), of what is above it ("user") and of tiers ("tier:fast") were set."""
+
+    limits: dict[str, Limits]
+
+
+class Spending:
+    """The budgets of one notebook.
+
+    Parameters
+    ----------
+    state
+        All accounts.
+    tasks
+        All tasks, to be read.
+    """
+
+    def __init__(self, state: BudgetState, tasks: Mapping[str, Task]) -> None:
+        self.budget = Budget(state)
+        self._tasks = tasks
+        if not self.budget.has(USER):
+            self.budget.open(USER)
+            self.budget.open(NOTEBOOK, (USER,))
+
+    # what others ask
+
+    def account_of(self, uid: str) -> str:
+        """Where a task's spending counts: its own account, or the nearest one above."""
+        own, task = account(uid), self._tasks.get(uid)
+        if self.budget.has(own):
+            return own
+        return self._above(task.spec)[0] if task is not None else NOTEBOOK
+
+    def account_of_turn(self, tier: str) -> str:
+        """Where a turn's spending counts that asks the model of a tier; "" stands for a model by its name."""
+        name = f"tier:{tier}"
+        return name if tier and self.budget.has(name) else NOTEBOOK
+
+    def refusal(self, specs: Iterable[Spec]) -> str:
+        """Why tasks may not be dispatched together by the tasks that want them, in one line."""
+        below = Counter(spec.parent for spec in specs if spec.parent in self._tasks)
+        for parent, count in below.items():
+            above = self.account_of(parent)
+            if self.budget.room(above).depth == 0:
+                return "the budget of the task that dispatches it allows no tasks below it"
+            if why := self.budget.refusal(above, Amounts(children=count)):
+                return why
+        return ""
+
+    def slots(self, task: Task) -> dict[str, int]:
+        """How many tasks may run at once below each task above this one, where that is limited."""
+        found: dict[str, int] = {}
+        parent = self._tasks.get(task.spec.parent)
+        while parent is not None:
+            if (slots := parent.spec.budget.slots) is not None:
+                found[f"below:{parent.uid}"] = slots
+            parent = self._tasks.get(parent.spec.parent)
+        return found
+
+    def due(self) -> float | None:
+        """When someone's time is over, POSIX seconds."""
+        return self.budget.runs_out()
+
+    def out_of_time(self, now: float) -> list[tuple[Task, str]]:
+        """The tasks that run although their time is over, and why that is so."""
+        late = self.budget.out_of_time(now)
+        return [(self._tasks[uid], why) for uid, why in late.items() if uid in self._tasks]
+
+    # what the machine tells
+
+    def kernel_started(self, tiers: Iterable[str]) -> None:
+        """A kernel took over: what was under way in the last one is settled at all of it, and nothing runs."""
+        self.budget.stop_clocks()
+        for id in self.budget.unsettled():
+            self.budget.settle(id)
+        for tier in tiers:
+            self._open_tier(tier)
+
+    def dispatched(self, task: Task, spends: bool) -> None:
+        """A task was accepted. ``spends``: more than time, so that it has an account of its own."""
+        spec = task.spec
+        above = self._above(spec)
+        if spec.parent in self._tasks:
+            self.budget.spend(above[0], Amounts(children=1))
+        nested = above[0].startswith("task:") or self.budget.room(above[0]).depth is not None
+        if spends or spec.budget or nested:
+            self.budget.open(account(spec.uid), above, spec.budget)
+
+    def started(self, task: Task, now: float) -> None:
+        """An attempt runs, or goes on."""
+        self.budget.run(self.account_of(task.uid), task.uid, now)
+
+    def rests(self, task: Task, now: float) -> None:
+        """An attempt is held."""
+        self.budget.rest(task.uid, now)
+
+    def ended(self, uid: str, attempt: int, now: float) -> None:
+        """Nothing of an attempt runs any more."""
+        self.budget.rest(uid, now)
+        for id in self.budget.unsettled(_holder(uid, attempt)):
+            self.budget.settle(id)
+
+    def forget(self, uid: str) -> None:
+        """A task is no more."""
+        self.budget.close(account(uid))
+
+    # facts
+
+    def handle(self, event: e.Event) -> list[e.Command]:
+        """Take a fact in. Raises Refusal for a wish that can't be granted."""
+        handler: Callable[[Any], list[e.Command]] = _HANDLERS[type(event)].__get__(self)
+        return handler(event)
+
+    def _on_reserve_asked(self, event: ReserveAsked) -> list[e.Command]:
+        if event.uid:
+            task = self._tasks.get(event.uid)
+            if task is None or task.attempt != event.attempt or task.ended:
+                raise Refusal("that attempt is over")
+            where, holder = self.account_of(task.uid), _holder(event.uid, event.attempt)
+        else:
+            where, holder = self.account_of_turn(event.tier), f"turn#{event.turn}"
+        if why := self.budget.reserve(event.id, where, event.amounts, holder):
+            raise Refusal(why)
+        return [e.Accepted(event.request)]
+
+    def _on_settled(self, event: Settled) -> list[e.Command]:
+        self.budget.settle(event.id, event.amounts)
+        return []
+
+    def _on_spent(self, event: Spent) -> list[e.Command]:
+        task = self._tasks.get(event.uid)
+        if task is not None:
+            self.budget.spend(self.account_of(task.uid), event.amounts)
+        elif not event.uid:
+            self.budget.spend(self.account_of_turn(event.tier), event.amounts)
+        return []
+
+    def _on_budgets_declared(self, event: BudgetsDeclared) -> list[e.Command]:
+        for name, limits in event.limits.items():
+            if name.startswith("tier:"):
+                self._open_tier(name.removeprefix("tier:"))
+            if self.budget.has(name):
+                self.budget.limit(name, limits)
+        return []
+
+    # helpers
+
+    def _open_tier(self, tier: str) -> None:
+        if not self.budget.has(f"tier:{tier}"):
+            self.budget.open(f"tier:{tier}", (NOTEBOOK,))
+
+    def _above(self, spec: Spec) -> tuple[str, ...]:
+        """The accounts above a task's own, the one that it is dispatched from first."""
+        tier = self.account_of_turn(spec.tier)
+        parent = self._tasks.get(spec.parent)
+        if parent is None:
+            return (tier,)
+        above = self.account_of(parent.uid)
+        return (above,) if tier in (above, NOTEBOOK) else (above, tier)
+
+
+def account(uid: str) -> str:
+    """The account of a task."""
+    return f"task:{uid}"
+
+
+def _holder(uid: str, attempt: int) -> str:
+    return f"{uid}#{attempt}"
+
+
+_HANDLERS: dict[type[e.Event], Callable[..., list[e.Command]]] = {
+    ReserveAsked: Spending._on_reserve_asked,
+    Settled: Spending._on_settled,
+    Spent: Spending._on_spent,
+    BudgetsDeclared: Spending._on_budgets_declared,
+}
+OF_SPENDING = frozenset(_HANDLERS)
