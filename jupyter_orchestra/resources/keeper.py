@@ -1,0 +1,398 @@
+"""Acts on leases: claims what the machine shares, keeps the real things behind them, fences; it grants nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from ..core import events as e
+from ..core.leases import Lease, is_shared
+from ..core.leasing import Held
+from ..core.machine import Machine
+from ..core.model import Failure, State, Task
+from ..core.needs import Need, spell_path
+from ..core.ports import Failed, Grant, Job, Provider, Provision, Reporter
+from ..errors import RefusedError, ResourceError
+from ..processes.threads import in_thread
+from ..processes.tree import Root, end_tree
+from .broker import Broker, Busy, Claim, Want
+from .identity import machine_time
+from .ports import is_free
+
+log = logging.getLogger("jupyter_orchestra")
+
+RENEW = 5.0  # seconds between two signs of life
+reporter: contextvars.ContextVar[Reporter | None] = contextvars.ContextVar("reporter", default=None)
+
+
+class Home(Protocol):
+    """What the keeper needs of the runtime."""
+
+    machine: Machine
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+
+    def now(self) -> float: ...
+
+    def post(self, event: e.Event) -> None: ...
+
+    def ask(self, event: e.Asked) -> Future[e.Answer]: ...
+
+    def new_request(self) -> str: ...
+
+
+class LeaseKeeper:
+    """The leases of one runtime, on its loop.
+
+    Parameters
+    ----------
+    providers
+        Of real things, one for each first word of a need.
+    broker
+        Makes the machine's broker at the first need, given what to call when a claim may be made again or was lost;
+        None: nothing is shared.
+    project
+        The folder that its tests, servers and declared things belong to.
+    folder
+        Where grants get their folders.
+    label
+        Who we are, for people at other notebooks.
+    mark
+        ``NAME=VALUE`` that our processes carry, by which they are ended when we are not heard of any more.
+    hung
+        Whether the process of a task is there and does not run, though nobody paused it.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        providers: Iterable[Provider],
+        broker: Callable[[Callable[[str], None], Callable[[str, str], None]], Broker] | None,
+        project: Path,
+        folder: Path,
+        label: str = "",
+        mark: str = "",
+        hung: Callable[[Task], bool] = lambda task: False,
+    ) -> None:
+        self._home, self._project, self._folder, self._label, self._mark = home, project, folder, label, mark
+        self._providers = {provider.resource: provider for provider in providers}
+        self._make_broker = broker
+        self._made: Broker | None = None
+        self._hung = hung
+        self._claimed: dict[str, tuple[Need, ...]] = {}  # id -> what of it is claimed
+        self._given: dict[str, Lease] = {}
+        self._waiting: dict[str, Future[Held]] = {}
+        self._held: dict[str, Held] = {}
+        self._provided: dict[str, list[Provision]] = {}
+        self._acts: set[asyncio.Task[None]] = set()
+
+    # wishes of the machine
+
+    def told(self, wish: e.LeaseCommand) -> None:
+        """Act, without waiting."""
+        match wish:
+            case e.ClaimLease():
+                self._act(self._claim(wish))
+            case e.GiveLease():
+                self._give(wish.lease)
+            case e.FreeLease():
+                self._free(wish.lease, wish.why)
+            case e.FenceLease():
+                self._act(self._fence(wish.lease))
+
+    async def _claim(self, wish: e.ClaimLease) -> None:
+        lease, home = wish.lease, self._home
+        ports = [unit for need in lease.needs if need.resource == "port" for unit in need.units]
+        busy = [f"port/{port}" for port in ports if not await in_thread(None, is_free, port)]
+        if busy:
+            home.post(e.LeaseRefused(home.now(), lease.id, tuple(busy), "another program"))
+            return
+        if (broker := self._have_broker()) is None:
+            home.post(e.LeaseClaimed(home.now(), lease.id))
+            return
+        since = machine_time() - max(0.0, home.now() - wish.since)
+        marks = (self._mark,) if self._mark else ()
+        fence = "kill" if lease.holder and marks else "token"
+        claim = Claim(lease.id, tuple(self._wants(lease.needs)), since, wish.priority, self._label, fence, marks)
+        self._claimed[lease.id] = lease.needs
+        try:
+            answer = await asyncio.wrap_future(broker.claim(claim))
+        except (ResourceError, ValueError) as error:
+            # Who can't reach the others can still keep its own tasks apart.
+            log.warning("leases are not shared with other notebooks: %s", error)
+            home.post(e.LeaseClaimed(home.now(), lease.id))
+            return
+        if isinstance(answer, Busy):
+            home.post(e.LeaseRefused(home.now(), lease.id, answer.keys, answer.by))
+        else:
+            home.post(e.LeaseClaimed(home.now(), lease.id, answer))
+
+    def _give(self, lease: Lease) -> None:
+        if lease.id in self._held:
+            self._held[lease.id].lease = lease
+        elif lease.id in self._waiting:
+            self._act(self._hand_over(lease))
+        else:  # nobody waits for it any more
+            self._home.post(e.LeaseReleased(self._home.now(), lease.id))
+
+    async def _hand_over(self, lease: Lease) -> None:
+        try:
+            name = self._name(lease.holder)
+            provided = await self._provide(lease.id, lease.holder, name, lease.needs, lambda line: None)
+        except BaseException as error:
+            if (waiting := self._waiting.pop(lease.id, None)) is not None and not waiting.done():
+                waiting.set_exception(error)
+            self._home.post(e.LeaseReleased(self._home.now(), lease.id))
+            return
+        held = Held(lease, _environment(provided), tuple(note for one in provided for note in one.notes))
+        waiting = self._waiting.pop(lease.id, None)
+        if waiting is None or not waiting.set_running_or_notify_cancel():
+            await self._end(lease.id)
+            self._home.post(e.LeaseReleased(self._home.now(), lease.id))
+            return
+        self._held[lease.id] = held
+        waiting.set_result(held)
+
+    def _free(self, lease: Lease, why: str) -> None:
+        held, waiting = self._held.pop(lease.id, None), self._waiting.pop(lease.id, None)
+        if held is not None:
+            held.lost = True
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(RefusedError(why or "it was given back before it was granted"))
+        claimed = self._claimed.get(lease.id)
+        if claimed is None or self._made is None:
+            return
+        left = tuple(need for need in claimed if lease.needs and need not in lease.needs)
+        if left and lease.id in self._home.machine.controller.leases:
+            self._claimed[lease.id] = left
+            self._made.claim(Claim(lease.id, tuple(self._wants(left)), machine_time(), 0, self._label))
+        else:
+            del self._claimed[lease.id]
+            self._made.release(lease.id)
+
+    async def _fence(self, lease: Lease) -> None:
+        """See to it that the holder can do nothing any more."""
+        if (held := self._held.get(lease.id)) is not None:
+            held.lost = True
+        task = self._home.machine.tasks.get(lease.holder)
+        if task is not None and (process := task.process) is not None:
+            mark = f"ORCHESTRA_TASK_UID={task.uid}"
+            await in_thread(None, _kill, mark, Root(process.pid, process.started))
+        await self._end(lease.id)
+        self._home.post(e.LeaseFenced(self._home.now(), lease.id))
+
+    # signs of life
+
+    def renew(self) -> None:
+        """On the loop, every :data:`RENEW` seconds: say which holders live and work."""
+        home = self._home
+        leases = home.machine.controller.leases.values()
+        ids = tuple(lease.id for lease in leases if lease.state == "held" and self._lives(lease) and _ends(lease))
+        if ids:
+            home.post(e.LeasesRenewed(home.now(), ids))
+            if self._made is not None and (shared := [id for id in ids if id in self._claimed]):
+                self._made.renew(shared)
+
+    def _lives(self, lease: Lease) -> bool:
+        task = self._home.machine.tasks.get(lease.holder)
+        return task is None or task.state is State.PAUSED or task.process is None or not self._hung(task)
+
+    # real things, for a job
+
+    async def provide(self, job: Job) -> Job | Failed:
+        """The job with what its leases bring along, or why that can't be had."""
+        id = f"{job.spec.uid}#{job.attempt}"
+        lease = self._home.machine.controller.leases.get(id)
+        token = reporter.set(job.reporter)
+        try:
+            provided = await self._provide(
+                id, job.spec.uid, job.name, lease.needs if lease else (), partial(job.reporter.progress, None)
+            )
+        except ResourceError as error:
+            return Failed(Failure("start", "ResourceError", str(error)))
+        finally:
+            reporter.reset(token)
+        return msgspec.structs.replace(job, environment={**job.environment, **_environment(provided)})
+
+    async def withdraw(self, job: Job) -> None:
+        """End what was provided for a job."""
+        await asyncio.shield(asyncio.ensure_future(self._end(f"{job.spec.uid}#{job.attempt}")))
+
+    async def _provide(
+        self, id: str, uid: str, name: str, needs: tuple[Need, ...], show: Callable[[str], None]
+    ) -> list[Provision]:
+        provided = self._provided.setdefault(id, [])
+        ordered = sorted(needs, key=lambda need: _word(need) == "server")  # its port comes first
+        for need in ordered:
+            provider = self._providers.get(_word(need))
+            if provider is None:
+                continue
+            folder = self._folder / uuid.uuid4().hex[:12]
+            await in_thread(None, partial(folder.mkdir, mode=0o700, parents=True))
+            grant = Grant(id, uid, name, folder, self._project, needs, show)
+            try:
+                provided.append(_Kept(await provider.provide(need, grant), folder))
+            except BaseException:
+                await in_thread(None, partial(shutil.rmtree, folder, ignore_errors=True))
+                await asyncio.shield(asyncio.ensure_future(self._end(id)))
+                raise
+        for one in provided:
+            for note in one.notes:
+                show(note)
+        return provided
+
+    async def _end(self, id: str) -> None:
+        for provision in reversed(self._provided.pop(id, [])):
+            try:
+                await provision.end()
+            except Exception:
+                log.exception("a leased thing could not be ended")
+
+    # leases that someone asks for while it works
+
+    def expect(self, id: str) -> Future[Held]:
+        """The lease with that id, once it is given and its things are there. Any thread."""
+        future: Future[Held] = Future()
+        self._waiting[id] = future
+        return future
+
+    def give_back(self, id: str) -> Future[None] | None:
+        """End what such a lease brought along, then the lease. Any thread."""
+        home = self._home
+        if not self._provided.get(id):
+            self._held.pop(id, None)
+            self._waiting.pop(id, None)
+            home.post(e.LeaseReleased(home.now(), id))
+            return None
+        return asyncio.run_coroutine_threadsafe(self._give_back(id), home.loop)
+
+    async def _give_back(self, id: str) -> None:
+        self._held.pop(id, None)
+        self._waiting.pop(id, None)
+        await self._end(id)
+        self._home.post(e.LeaseReleased(self._home.now(), id))
+
+    def lender(self, uid: str, attempt: int) -> TaskLender:
+        """Who gives one attempt what it needs while it works."""
+        return TaskLender(self, self._home, uid, attempt)
+
+    async def close(self) -> None:
+        """End everything that is kept."""
+        for act in self._acts:
+            act.cancel()
+        for id in list(self._provided):
+            await self._end(id)
+        if self._made is not None:
+            await in_thread(None, self._made.close)
+
+    # the rest
+
+    def _act(self, act: Coroutine[object, object, None]) -> None:
+        task = self._home.loop.create_task(act)
+        self._acts.add(task)
+        task.add_done_callback(self._acted)
+
+    def _acted(self, act: asyncio.Task[None]) -> None:
+        self._acts.discard(act)
+        if not act.cancelled() and (error := act.exception()) is not None:
+            log.error("acting on a lease failed", exc_info=error)
+
+    def _have_broker(self) -> Broker | None:
+        if self._made is None and self._make_broker is not None:
+            self._made = self._make_broker(self._opened, self._lost)
+        return self._made
+
+    def _opened(self, id: str) -> None:
+        self._home.post(e.LeaseOpened(self._home.now(), id))
+
+    def _lost(self, id: str, why: str) -> None:
+        self._home.post(e.LeaseTaken(self._home.now(), id, why))
+
+    def _wants(self, needs: Iterable[Need]) -> Iterator[Want]:
+        capacities = self._home.machine.controller.state.leases.capacities
+        for need in filter(is_shared, needs):
+            capacity = capacities.get(need.resource, 1)
+            if need.resource in ("port", "gpu"):
+                yield from (Want(f"{need.resource}/{unit}") for unit in need.units)
+            elif need.resource == "path":
+                yield Want(f"path|{spell_path(need.path)}", 1, 1, need.mode)
+            elif need.resource == "mem":
+                yield Want("mem", need.amount, capacity)
+            else:
+                yield Want(f"{need.resource}|{self._project}", need.amount, capacity)
+
+    def _name(self, uid: str) -> str:
+        task = self._home.machine.tasks.get(uid)
+        return task.name if task is not None else "your own code"
+
+
+class TaskLender:
+    """Gives one attempt what it needs while it works; when the attempt is over, so are its leases."""
+
+    def __init__(self, keeper: LeaseKeeper, home: Home, uid: str, attempt: int) -> None:
+        self._keeper, self._home, self._uid, self._attempt = keeper, home, uid, attempt
+        self._count = 0
+
+    @contextlib.asynccontextmanager
+    async def lease(self, *needs: Need) -> AsyncIterator[Held]:
+        """Wait for all of it, and hold it as long as the block runs. Raises RefusedError or ResourceError."""
+        home = self._home
+        self._count += 1
+        id = f"{self._uid}#{self._attempt}+t{self._count}"
+        future = self._keeper.expect(id)
+        asked = e.LeaseAsked(
+            home.now(), home.new_request(), id=id, needs=needs, holder=self._uid, attempt=self._attempt
+        )
+        try:
+            answer = await asyncio.wrap_future(home.ask(asked))
+            if isinstance(answer, e.Refused):
+                raise RefusedError(answer.reason)
+            yield await asyncio.wrap_future(future)
+        finally:
+            over = self._keeper.give_back(id)
+            if over is not None:
+                await asyncio.shield(asyncio.wrap_future(over))
+
+
+class _Kept:
+    """A provision with its folder."""
+
+    def __init__(self, provision: Provision, folder: Path) -> None:
+        self._provision, self._folder = provision, folder
+        self.environment, self.notes = provision.environment, provision.notes
+
+    async def end(self) -> None:
+        try:
+            await self._provision.end()
+        finally:
+            await in_thread(None, partial(shutil.rmtree, self._folder, ignore_errors=True))
+
+
+def _kill(mark: str, root: Root) -> None:
+    """Kill until nothing lives: who can't be ended can't be fenced either."""
+    while end_tree(mark, root):
+        pass
+
+
+def _environment(provided: Iterable[Provision]) -> Mapping[str, str]:
+    return {name: value for one in provided for name, value in one.environment.items()}
+
+
+def _word(need: Need) -> str:
+    return need.resource.partition(":")[0]
+
+
+def _ends(lease: Lease) -> bool:
+    return lease.expires is not None

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_orchestra.errors import ResourceError
+from jupyter_orchestra.resources.broker import Broker, Busy, Claim, Want
+from jupyter_orchestra.resources.identity import machine_time
+
+RIVAL = Path(__file__).with_name("rival.py")
+PRESS = [["press|/project", 1, 1]]
+
+
+class Rival:
+    """Another process with a broker of its own."""
+
+    def __init__(self, folder: Path, ttl: float, **environment: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(RIVAL), str(folder), str(ttl)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+            env={**os.environ, **environment},
+        )  # fmt: skip
+
+    def tell(self, do: str, **order: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"do": do, "id": f"lease-{self.process.pid}", **order}) + "\n")
+        self.process.stdin.flush()
+
+    def hear(self) -> Any:
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
+
+    def ask(self, do: str, **order: Any) -> Any:
+        self.tell(do, **order)
+        return self.hear()
+
+    def signal(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def close(self) -> None:
+        for number in (signal.SIGCONT, signal.SIGKILL):
+            if self.process.poll() is None:
+                self.signal(number)
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "leases"
+
+
+@pytest.fixture
+def rival(folder: Path) -> Iterator[Callable[..., Rival]]:
+    rivals: list[Rival] = []
+
+    def start(ttl: float = 15.0, **environment: str) -> Rival:
+        rivals.append(Rival(folder, ttl, **environment))
+        return rivals[-1]
+
+    yield start
+    for one in rivals:
+        one.close()
+
+
+class Own:
+    """A broker of this process, and what it was told."""
+
+    def __init__(self, folder: Path, ttl: float = 15.0) -> None:
+        self.opened, self.lost = threading.Event(), []  # type: ignore[var-annotated]
+        self.broker = Broker(
+            folder, opened=lambda id: self.opened.set(), lost=lambda id, why: self.lost.append((id, why)), ttl=ttl
+        )
+
+    def claim(self, *wants: Want, id: str = "own", since: float | None = None) -> int | Busy:
+        return self.broker.claim(Claim(id, wants, machine_time() if since is None else since)).result(10)
+
+    def until_held(self, *wants: Want, seconds: float = 20.0) -> int:
+        since, end = machine_time(), time.monotonic() + seconds
+        while True:
+            self.opened.clear()
+            found = self.claim(*wants, since=since)
+            if not isinstance(found, Busy):
+                return found
+            assert time.monotonic() < end, found
+            self.opened.wait(1.0)
+
+
+@pytest.fixture
+def own(folder: Path) -> Iterator[Own]:
+    made = Own(folder)
+    yield made
+    made.broker.close()
+
+
+def press() -> Want:
+    return Want("press|/project")
+
+
+@pytest.mark.parametrize(("many", "times"), [(2, 100), (8, 20)])
+def test_never_two_are_in_the_same_section(rival: Callable[..., Rival], tmp_path: Path, many: int, times: int) -> None:
+    rivals = [rival() for _ in range(many)]
+    for one in rivals:
+        one.tell("storm", wants=PRESS, times=times, file=str(tmp_path / "section"))
+    assert [one.hear() for one in rivals] == [0] * many
+    tokens = [int(line) for line in (tmp_path / "section").read_text().split()]
+    assert len(tokens) == many * times
+    assert tokens == sorted(set(tokens))
+
+
+def test_a_killed_holder_is_free_for_another(rival: Callable[..., Rival], own: Own) -> None:
+    holder = rival()
+    token = holder.ask("claim", wants=PRESS)
+    busy = own.claim(press())
+    assert isinstance(busy, Busy)
+    assert busy.keys == ("press|/project",)
+    assert "rival" in busy.by
+    holder.signal(signal.SIGKILL)
+    assert own.until_held(press()) > token
+
+
+def test_one_that_waits_and_is_killed_holds_nobody_up(rival: Callable[..., Rival], own: Own) -> None:
+    holder, waiter = rival(), rival()
+    holder.ask("claim", wants=PRESS)
+    assert "busy" in waiter.ask("try", wants=PRESS)
+    assert isinstance(own.claim(press()), Busy)
+    waiter.signal(signal.SIGKILL)
+    holder.ask("release")
+    own.until_held(press())
+
+
+def test_a_stopped_holder_loses_its_token_before_another_has_it(rival: Callable[..., Rival], folder: Path) -> None:
+    holder = rival(ttl=1.0)
+    token = holder.ask("claim", wants=PRESS)
+    own = Own(folder, ttl=1.0)
+    try:
+        holder.signal(signal.SIGSTOP)
+        mine = own.until_held(press())
+        holder.signal(signal.SIGCONT)
+        assert holder.ask("valid", token=token) is False
+        assert own.broker.valid("own", mine).result(10)
+        own.broker.renew(["own"]).result(10)
+        assert holder.ask("renew") is None
+        assert holder.ask("lost")[0][0] == f"lease-{holder.process.pid}"
+    finally:
+        own.broker.close()
+
+
+def test_the_processes_of_a_stopped_holder_are_dead_before_another_has_it(
+    rival: Callable[..., Rival], folder: Path
+) -> None:
+    mark = f"JO_TEST_RIVAL={os.getpid()}-{time.monotonic_ns()}"
+    name, _, value = mark.partition("=")
+    holder = rival(ttl=1.0, **{name: value})
+    holder.ask("claim", wants=PRESS, marks=[mark])
+    own = Own(folder, ttl=1.0)
+    try:
+        holder.signal(signal.SIGSTOP)
+        own.until_held(press())
+        assert holder.process.wait(5) == -signal.SIGKILL
+    finally:
+        own.broker.close()
+
+
+def test_a_renewed_lease_lasts(own: Own, folder: Path) -> None:
+    short = Own(folder, ttl=0.6)
+    try:
+        assert not isinstance(short.claim(press(), id="short"), Busy)
+        for _ in range(6):
+            time.sleep(0.2)
+            short.broker.renew(["short"]).result(10)
+            assert isinstance(own.claim(press()), Busy)
+    finally:
+        short.broker.close()
+
+
+def test_all_is_claimed_or_nothing(rival: Callable[..., Rival], own: Own) -> None:
+    holder = rival()
+    holder.ask("claim", wants=PRESS)
+    assert isinstance(own.claim(press(), Want("port/3000")), Busy)
+    other = rival()
+    own.broker.release("own").result(10)
+    assert isinstance(other.ask("try", wants=[["port/3000", 1, 1]]), int)
+
+
+def test_nobody_overtakes_from_another_process(rival: Callable[..., Rival], own: Own) -> None:
+    holder, late = rival(), rival()
+    holder.ask("claim", wants=[["pool|/project", 2, 3]])
+    assert isinstance(own.claim(Want("pool|/project", 3, 3)), Busy)
+    assert "busy" in late.ask("try", wants=[["pool|/project", 1, 3]])
+    assert isinstance(late.ask("try", id="other", wants=[["elsewhere|/project", 1, 1]]), int)
+
+
+def test_paths_conflict_by_their_parts(rival: Callable[..., Rival], own: Own) -> None:
+    holder = rival()
+    holder.ask("claim", wants=[["path|/p/src", 1, 1, "w"]])
+    for path, mode in (("/p/src/a", "r"), ("/p", "r"), ("/p/src", "w")):
+        assert isinstance(own.claim(Want(f"path|{path}", mode=mode), id=path + mode), Busy)
+        own.broker.withdraw(path + mode).result(10)
+    assert not isinstance(own.claim(Want("path|/p/srcs", mode="w"), id="beside"), Busy)
+
+
+@pytest.mark.parametrize("damage", ["deleted", "garbage", "truncated"])
+def test_nothing_is_held_by_two_when_the_file_is_damaged(
+    rival: Callable[..., Rival], own: Own, folder: Path, damage: str
+) -> None:
+    holder = rival()
+    token = holder.ask("claim", wants=PRESS)
+    (file,) = folder.glob("*.db")
+    match damage:
+        case "deleted":
+            file.unlink()
+        case "garbage":
+            file.write_bytes(os.urandom(20_000))
+        case _:
+            os.truncate(file, 1000)
+    holder.ask("renew")
+    assert isinstance(own.claim(press()), Busy)
+    assert holder.ask("valid", token=token) is True
+    holder.ask("release")
+    assert own.until_held(press()) != 0
+
+
+def test_a_folder_that_is_not_ours_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    own = Own(tmp_path / "link")
+    try:
+        with pytest.raises(ResourceError, match="not a folder of yours") as caught:
+            own.claim(press())
+        assert "\n" not in str(caught.value)
+    finally:
+        own.broker.close()
+
+
+def test_a_closed_broker_leaves_neither_claims_nor_threads(own: Own, folder: Path) -> None:
+    gone = Own(folder)
+    assert not isinstance(gone.claim(press(), id="gone"), Busy)
+    thread = gone.broker._thread
+    gone.broker.close()
+    assert not thread.is_alive()
+    assert not isinstance(own.claim(press()), Busy)
