@@ -15,6 +15,7 @@ from .. import __version__
 from ..client.client import Client
 from ..core import events as e
 from ..core import wire
+from ..core.cards import card_of
 from ..core.composed import Composed
 from ..core.talk import TurnView
 from ..core.views import TaskView, explain
@@ -26,7 +27,7 @@ from .details import Live, Outputs, Watch, clean_live, read_ended
 from .fetch import fetch
 from .orders import Order, answer_of, event_of
 from .pages import Down, LivePage, LivePages
-from .pictures import card_of, turn_of
+from .pictures import turn_of
 from .pump import Pump
 
 log = logging.getLogger("jupyter_orchestra")

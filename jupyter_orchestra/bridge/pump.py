@@ -10,9 +10,9 @@ from typing import Protocol
 import msgspec
 
 from ..core import wire
+from ..core.cards import card_of
 from ..core.views import TaskView
 from .pages import LivePage
-from .pictures import card_of
 
 BURST = 5  # messages that may go at once after a quiet time
 RATE = 15.0  # messages a second after that; both together never make more than 20 within a second

@@ -6,9 +6,10 @@ import pytest
 from test_cells import view
 
 from jupyter_orchestra.bridge.orders import event_of
-from jupyter_orchestra.bridge.pictures import LAST_WORDS, card_of, question_of, turn_of
+from jupyter_orchestra.bridge.pictures import LAST_WORDS, turn_of
 from jupyter_orchestra.core import events as e
 from jupyter_orchestra.core import wire
+from jupyter_orchestra.core.cards import card_of, question_of
 from jupyter_orchestra.core.model import Ask, State
 from jupyter_orchestra.core.talk import TurnState
 from jupyter_orchestra.errors import UsageError
