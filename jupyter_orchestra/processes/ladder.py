@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from asyncio import FIRST_COMPLETED
 from collections.abc import Awaitable
+from typing import Protocol, runtime_checkable
 
 from ..core.ports import Running
 
 STEPS = ((signal.SIGINT, 2.0), (signal.SIGTERM, 3.0))  # signal, and seconds before the next one; then SIGKILL
+
+
+@runtime_checkable
+class Climbing(Protocol):
+    """What goes down this ladder by itself, also when this process is gone meanwhile."""
+
+    def climb_down(self) -> None:
+        """Begin."""
 
 
 async def end_gently(running: Running, *, interrupted: Awaitable[object] | None = None) -> None:
@@ -21,10 +31,14 @@ async def end_gently(running: Running, *, interrupted: Awaitable[object] | None 
     if interrupted is not None:
         stops.add(asyncio.ensure_future(_quiet(interrupted)))
     try:
+        if isinstance(running, Climbing):
+            running.climb_down()
+            await asyncio.wait(stops, timeout=sum(patience for _, patience in STEPS), return_when=FIRST_COMPLETED)
+            return
         for number, patience in STEPS:
             running.signal(number)
             running.signal(signal.SIGCONT)  # what is paused can't act on the other one
-            done, _ = await asyncio.wait(stops, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(stops, timeout=patience, return_when=FIRST_COMPLETED)
             if done:
                 break
     finally:

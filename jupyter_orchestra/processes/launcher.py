@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import secrets
 import signal
@@ -14,6 +15,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import psutil
 
 from ..core.model import Process
@@ -30,9 +32,16 @@ _lifelines: weakref.WeakSet[_Lifeline] = weakref.WeakSet()
 
 
 class LocalLauncher:
-    """Starts processes as children of this one. Belongs to the loop on which it is first used."""
+    """Starts processes as children of this one. Belongs to the loop on which it is first used.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    runtime
+        Name of the runtime, which all that it starts carries as ``ORCHESTRA_RUNTIME``.
+    """
+
+    def __init__(self, runtime: str = "") -> None:
+        self._environment = {"ORCHESTRA_RUNTIME": runtime} if runtime else {}
         self._running: set[LocalRunning] = set()
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="orchestra-end")
         # One thread, so that a SIGCONT never overtakes a SIGSTOP.
@@ -40,12 +49,19 @@ class LocalLauncher:
 
     async def start(self, launch: Launch) -> LocalRunning:
         """Start it. Its environment gets one more variable, ``ORCHESTRA_LAUNCH``."""
+        if launch.pty:
+            raise OSError(errno.ENOTSUP, "terminals need a supervisor, which runs on Linux alone")
         launch.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         mark = f"{MARK}={secrets.token_hex(8)}"
         # On the loop, not in a thread: 1 to 3 ms also in a process of several GB, as the child is vforked.
+        launch = msgspec.structs.replace(launch, environment={**self._environment, **launch.environment})
         running = LocalRunning(_spawn(launch, mark), launch, mark, self)
         self._running.add(running)
         return running
+
+    async def adopt(self, process: Process, spool: Path) -> LocalRunning | None:
+        """Nothing: what this launcher starts dies with its process."""
+        return None
 
     async def close(self) -> None:
         """End everything that still runs."""
@@ -102,11 +118,7 @@ class LocalRunning:
 
     def read(self, offset: int, size: int = 1 << 20) -> bytes:
         """Up to `size` bytes of its spool from `offset`; none when the spool is not there."""
-        try:
-            with open(self._spool, "rb", buffering=0) as file:
-                return os.pread(file.fileno(), size, offset)
-        except FileNotFoundError:
-            return b""
+        return read_spool(self._spool, offset, size)
 
     def _watch(self) -> None:
         try:
@@ -164,7 +176,7 @@ def _spawn(launch: Launch, mark: str) -> subprocess.Popen[bytes]:
     log = os.open(launch.folder / "raw.txt", os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         return subprocess.Popen(
-            launch.argv if launch.spooled else _around(launch, mark),
+            launch.argv if launch.spooled else around(launch, mark),
             cwd=launch.cwd or None,
             env={**launch.environment, name: value},
             stdin=subprocess.PIPE,
@@ -177,12 +189,22 @@ def _spawn(launch: Launch, mark: str) -> subprocess.Popen[bytes]:
         os.close(log)
 
 
-def _around(launch: Launch, mark: str) -> tuple[str, ...]:
+def around(launch: Launch, mark: str) -> tuple[str, ...]:
+    """The command line of a launch with the spooler around it."""
     # -S: without site-packages Python starts in half the time; the spooler is told where psutil is, for the rare need.
     library = os.path.dirname(os.path.dirname(psutil.__file__))
     python = (sys.executable, "-I", "-S", os.fspath(SPOOLER))
     locale = launch.environment.get("LC_CTYPE", "")
-    return (*python, os.fspath(launch.spool), str(launch.limit), mark, library, locale, *launch.argv)
+    return (*python, os.fspath(launch.spool), str(launch.limit), mark, library, locale, "t" * launch.pty, *launch.argv)
+
+
+def read_spool(spool: Path, offset: int, size: int) -> bytes:
+    """Up to `size` bytes of a spool from `offset`; none when it is not there."""
+    try:
+        with open(spool, "rb", buffering=0) as file:
+            return os.pread(file.fileno(), size, offset)
+    except FileNotFoundError:
+        return b""
 
 
 def _reaped(pid: int, options: int) -> int | None:

@@ -1,8 +1,11 @@
 """The program around a command: copies its output to a spool and ends its tree when the notebook's kernel is gone.
 
-Run by its path as ``python -I -S spooler.py SPOOL LIMIT MARK LIBRARY LOCALE COMMAND...`` in a session of its own, with
-the lifeline as stdin. The command stays in this process's group, so that one signal reaches both and this process need
-not pass it on: it ignores what it can. It ends as the command did.
+Run by its path as ``python -I -S spooler.py SPOOL LIMIT MARK LIBRARY LOCALE TERMINAL COMMAND...`` in a session of its
+own, with the lifeline as stdin. The command stays in this process's group, so that one signal reaches both and this
+process need not pass it on: it ignores what it can. It ends as the command did.
+
+With TERMINAL not empty the command gets a terminal, and with it a session of its own; what comes over the lifeline is
+typed into that.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import select
 import signal
 import sys
 import time
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -22,10 +25,14 @@ if __name__ == "__main__":
 else:
     from .spool import SpoolWriter
 
+if TYPE_CHECKING:
+    from .terminal import Terminal
+
 CHUNK = 1 << 20  # bytes of one read
 QUIET = 0.1  # seconds without output after which nobody waits for a background child that holds the pipe
 LONGEST = 1.0  # seconds after the command's end in which its background children may still write
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+DEFAULTS = (signal.SIGPIPE, signal.SIGXFSZ)  # which Python ignores, and a child would inherit that
 LIFELINE = 0
 
 
@@ -41,7 +48,12 @@ class Stream:
 
     def copy(self) -> bool:
         """Pass on what there is; False at the end."""
-        data = os.read(self._pipe, CHUNK)
+        try:
+            data = os.read(self._pipe, CHUNK)
+        except BlockingIOError:  # only a terminal's file does not block
+            return True
+        except OSError:  # which is how that of a terminal ends
+            data = b""
         if self._plain and data.isascii():
             self._writer.write(self._name, data)
         else:
@@ -53,11 +65,12 @@ class Stream:
 class Spooler:
     """Runs one command."""
 
-    def __init__(self, writer: SpoolWriter, command: list[str]) -> None:
+    def __init__(self, writer: SpoolWriter, command: list[str], terminal: Terminal | None = None) -> None:
         self._streams: dict[int, Stream] = {}
         self._poll = select.poll()
         self._wake = _wake_on_signals()
-        self._pid = self._spawn(writer, command)
+        self._terminal = terminal
+        self._pid = self._spawn(writer, command) if terminal is None else self._spawn_in(terminal, writer, command)
         self._poll.register(LIFELINE, select.POLLIN)
         self._poll.register(self._wake, select.POLLIN)
 
@@ -72,8 +85,12 @@ class Spooler:
             ready = [file for file, _ in self._poll.poll(None if patience is None else int(patience * 1000) + 1)]
             if not ready and status is not None:
                 break
-            if LIFELINE in ready and not os.read(LIFELINE, CHUNK):
-                return None
+            if LIFELINE in ready:
+                if not (said := os.read(LIFELINE, CHUNK)):
+                    return None
+                if self._terminal is not None:
+                    self._terminal.take(said)
+                    self._await_room(self._terminal)
             for file in ready:
                 self._copy(file)
             if status is None and (status := self._reap()) is not None:
@@ -101,22 +118,47 @@ class Spooler:
             actions.append((os.POSIX_SPAWN_DUP2, end, number))
             self._streams[pipe] = Stream(name, pipe, writer)
             self._poll.register(pipe, select.POLLIN)
-        defaults = [signal.SIGPIPE, signal.SIGXFSZ]  # which Python ignores, and a child would inherit that
-        pid = os.posix_spawnp(command[0], command, os.environ, file_actions=actions, setsigdef=defaults)
+        pid = os.posix_spawnp(command[0], command, os.environ, file_actions=actions, setsigdef=DEFAULTS)
         for end in ends:
             os.close(end)
+        return pid
+
+    def _spawn_in(self, terminal: Terminal, writer: SpoolWriter, command: list[str]) -> int:
+        # The first terminal that the leader of a new session opens is its controlling one.
+        actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
+            (os.POSIX_SPAWN_OPEN, 0, terminal.path, os.O_RDWR, 0),
+            (os.POSIX_SPAWN_DUP2, 0, 1),
+            (os.POSIX_SPAWN_DUP2, 0, 2),
+        ]
+        pid = os.posix_spawnp(command[0], command, os.environ, file_actions=actions, setsigdef=DEFAULTS, setsid=True)
+        terminal.started()
+        self._streams[terminal.file] = Stream("stdout", terminal.file, writer)
+        self._poll.register(terminal.file, select.POLLIN)
         return pid
 
     def _copy(self, file: int) -> None:
         if file == self._wake:
             os.read(file, CHUNK)
-        elif file in self._streams and not self._streams[file].copy():
-            self._poll.unregister(file)
-            del self._streams[file]
+        elif file in self._streams:
+            if self._terminal is not None and self._terminal.full:
+                self._terminal.type()
+                self._await_room(self._terminal)
+            if not self._streams[file].copy():
+                self._poll.unregister(file)
+                del self._streams[file]
+
+    def _await_room(self, terminal: Terminal) -> None:
+        if terminal.file in self._streams:
+            self._poll.modify(terminal.file, select.POLLIN | (select.POLLOUT if terminal.full else 0))
 
     def _reap(self) -> int | None:
-        pid, status = os.waitpid(self._pid, os.WNOHANG)
-        return status if pid else None
+        """The command's wait status, once it has ended; also takes what it left behind, where that comes to us."""
+        status = None
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if ended[0] == self._pid:
+                    status = ended[1]
+        return status
 
 
 def _wake_on_signals() -> int:
@@ -131,6 +173,12 @@ def _wake_on_signals() -> int:
 
 def _nothing(number: int, frame: object) -> None:
     pass
+
+
+def _terminal() -> Terminal:
+    from terminal import Terminal  # type: ignore[import-not-found, unused-ignore]
+
+    return Terminal()  # type: ignore[no-any-return, unused-ignore]
 
 
 def _end_tree(mark: str, library: str) -> None:
@@ -154,12 +202,12 @@ def _die(number: int) -> NoReturn:
 
 def main(arguments: list[str]) -> int:
     """Run the command; what this returns is the exit code."""
-    path, limit, mark, library, locale, *command = arguments
+    path, limit, mark, library, locale, terminal, *command = arguments
     if not locale:  # Python itself sets this one where the environment names no locale (PEP 538)
         os.environ.pop("LC_CTYPE", None)
     writer = SpoolWriter(path, int(limit))
     try:
-        spooler = Spooler(writer, command)
+        spooler = Spooler(writer, command, _terminal() if terminal else None)
     except OSError as error:
         writer.write("stderr", f"{command[0]}: {error.strerror}\n")
         writer.close()

@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
@@ -86,6 +87,18 @@ def members(mark: str, root: Root | None = None) -> set[int]:
     if root is not None and _still_its(root):
         found |= {p.pid for p in seen if root.pid in (p.pid, p.session, p.group)} | _descendants(root.pid, seen)
     return found - _protected(seen)
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process, or a child of it, is stopped and does not run on by itself."""
+    ahead, seen = [pid], set()
+    while ahead:
+        seen.add(one := ahead.pop())
+        with contextlib.suppress(OSError, IndexError):
+            if Path(f"/proc/{one}/stat").read_bytes().rpartition(b")")[2].split()[0] in b"Tt":
+                return True
+            ahead += {int(child) for child in Path(f"/proc/{one}/task/{one}/children").read_text().split()} - seen
+    return False
 
 
 def started(pid: int) -> float:

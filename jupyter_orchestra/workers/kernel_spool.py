@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +56,17 @@ class Tail:
     def read(self, offset: int, size: int = 1 << 20) -> bytes:
         """Up to `size` bytes from `offset`."""
         if self._file is None:
+            # No link and no pipe: what runs in a sandbox may put one there, to have it read outside or to hold us up.
             try:
-                self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
+                file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ELOOP):
+                    return b""
+                raise
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                os.close(file)
                 return b""
+            self._file = file
         return os.pread(self._file, size, offset)
 
     def close(self) -> None:

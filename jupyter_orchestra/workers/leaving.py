@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ..core.model import Failure, Result
-from ..core.ports import Blocked, Failed, Finished, Outcome
+from ..core.ports import Blocked, Failed, Finished, Lost, Outcome
 from .terminal import scrubbed
 
 
@@ -18,6 +18,8 @@ def clean(outcome: Outcome) -> Outcome:
             return Failed(_failure(outcome.failure), _result(outcome.result))
         case Blocked():
             return Blocked(scrubbed(outcome.reason))
+        case Lost():
+            return Lost(scrubbed(outcome.reason))
 
 
 def _failure(failure: Failure) -> Failure:

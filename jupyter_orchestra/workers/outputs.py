@@ -7,6 +7,7 @@ import binascii
 import contextlib
 import json
 import mimetypes
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ SMALL = 64 << 10
 LINE = 200  # characters
 STREAMS = ("stdout", "stderr")
 
+_OWN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _UNCLEAN = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
@@ -228,8 +230,9 @@ class Collector:
 
     def _tail_from(self, side: Path) -> None:
         """For a writer that was killed before it wrote the end of its text."""
-        with contextlib.suppress(OSError), side.open("rb") as file:
-            file.seek(max(side.stat().st_size - TAIL, 0))
+        # No link: what runs in a sandbox may have put one there.
+        with contextlib.suppress(OSError), open(os.open(side, os.O_RDONLY | _OWN), "rb") as file:
+            file.seek(max(os.fstat(file.fileno()).st_size - TAIL, 0))
             self._stream("stdout", "\n… more was not shown; the end:\n" + file.read().decode("utf-8", "replace"))
 
     def _cut_off(self, frame: Frame) -> list[Output]:
@@ -280,7 +283,9 @@ class Collector:
         name = f"{self._name}-{number}{mimetypes.guess_extension(mime) or '.txt'}"
         file = Path(f"{self._spool}.{number}")
         try:
-            file.write_bytes(_raw(mime, value))
+            file.unlink(missing_ok=True)  # of a reader before this one
+            with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OWN, 0o600), "wb") as new:
+                new.write(_raw(mime, value))
         except OSError as error:
             return f"{mime} (not kept: {error.strerror})"
         self._files.append((name, file, mime))

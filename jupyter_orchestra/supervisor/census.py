@@ -1,0 +1,85 @@
+"""Owns looking at processes in /proc: which live, what they use, who descends from whom; ends none, knows no task."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Seen(NamedTuple):
+    """A process as it was a moment ago."""
+
+    pid: int
+    parent: int
+    group: int
+    session: int
+    state: str
+    began: int  # ticks since the system's start; with the pid this is its identity
+    cpu: int  # ticks, with those of its ended and waited-for children
+    memory: int  # bytes, resident
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is more than an entry that waits to be taken."""
+        return self.state not in "ZX"
+
+
+def look(pid: int) -> Seen | None:
+    """One process; None when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            fields = file.read().rpartition(b") ")[2].split()
+    except OSError:
+        return None
+    if len(fields) < 22:
+        return None
+    numbers = [int(field) for field in fields[1:22]]
+    parent, group, session = numbers[:3]
+    return Seen(pid, parent, group, session, fields[0].decode(), numbers[18], sum(numbers[10:14]), numbers[20] * PAGE)
+
+
+def look_at_all() -> list[Seen]:
+    """Every process, by rising number: of a forking crowd the parents before the children."""
+    found = (look(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return sorted(seen for seen in found if seen is not None)
+
+
+def descendants(pid: int, everyone: list[Seen]) -> Iterator[Seen]:
+    """All below a process, each after its parent."""
+    children: dict[int, list[Seen]] = {}
+    for seen in everyone:
+        children.setdefault(seen.parent, []).append(seen)
+    ahead = [pid]
+    while ahead:
+        fresh = children.pop(ahead.pop(), [])
+        yield from fresh
+        ahead += [seen.pid for seen in fresh]
+
+
+def lineage(pid: int) -> Iterator[int]:
+    """A process and those that it descends from."""
+    while pid > 0 and (seen := look(pid)) is not None:
+        yield pid
+        pid = seen.parent
+
+
+def carries(pid: int, mark: str) -> bool:
+    """Whether the environment that a process began with has this mark (``NAME=VALUE``)."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+            return os.fsencode(mark) in file.read().split(b"\0")
+    except OSError:
+        return False
+
+
+def began_at(seen: Seen) -> float:
+    """When a process began, POSIX seconds as psutil has it."""
+    with open("/proc/stat", "rb") as file:
+        for line in file:
+            if line.startswith(b"btime"):
+                return int(line.split()[1]) + seen.began / TICKS
+    return 0.0
