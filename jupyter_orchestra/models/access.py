@@ -10,6 +10,7 @@ import msgspec
 from ..errors import ModelError
 from .discovery import Found
 from .endpoint import Endpoint
+from .pressure import Pressed, Pressures
 from .values import Model
 
 CONNECT = (
@@ -36,10 +37,17 @@ class Access:
         Looks for an endpoint.
     connect
         Makes the client of one.
+    pressures
+        Leave a tier's model alone while it does not work.
     """
 
-    def __init__(self, discover: Callable[[], Awaitable[Found]], connect: Callable[[Endpoint], Model]) -> None:
-        self._discover, self._connect = discover, connect
+    def __init__(
+        self,
+        discover: Callable[[], Awaitable[Found]],
+        connect: Callable[[Endpoint], Model],
+        pressures: Pressures | None = None,
+    ) -> None:
+        self._discover, self._connect, self._pressures = discover, connect, pressures
         self._found: Found | None = None
         self._client: Model | None = None
         self._looking = asyncio.Lock()
@@ -65,7 +73,10 @@ class Access:
             return None
         if self._client is None:
             self._client = self._connect(endpoint)
-        return Chosen(self._client, endpoint.model_for(tier, name), endpoint.window, endpoint.base_url)
+        model, called = self._client, endpoint.model_for(tier, name)
+        if self._pressures is not None:
+            model = Pressed(model, name or tier, f"{called} at {endpoint.place}", self._pressures)
+        return Chosen(model, called, endpoint.window, endpoint.base_url)
 
     async def model(self, tier: str, name: str = "") -> tuple[Model, str]:
         """The same for who can't do without. Raises ModelError when no model is there."""

@@ -25,7 +25,7 @@ from .reading import Reading
 from .retries import Again, Retries, wished_seconds
 from .sse import Events, TooLarge
 from .usage import Prices
-from .values import Reply, Request, StreamEvent, TextDelta, Waiting
+from .values import ModelUsage, Reply, Request, StreamEvent, TextDelta, Waiting
 
 CONNECT = 5.0  # seconds
 GRACE = 1.0  # seconds that usage, or the end of the connection, may take when the reply is complete
@@ -109,7 +109,7 @@ class EndpointClient:
                     seconds = self._retries.seconds(tried, time.monotonic() - began, again.wished)
                     if seconds is None:
                         raise again.error from None
-                    yield Waiting(seconds, again.reason)
+                    yield Waiting(seconds, again.reason, again.error.kind)
                     await self._sleep(seconds)
                 finally:
                     stream = await _let_go(opening) or stream
@@ -117,9 +117,19 @@ class EndpointClient:
             async with aclosing(self._read(stream, reading(request, self.endpoint))) as events:
                 async for event in events:
                     yield event
+        except ModelError as error:
+            error.begun = error.begun or stream is not None
+            raise
         finally:
             if stream is not None:
                 await stream.close()
+
+    async def cost(self, usage: ModelUsage, model: str) -> float | None:
+        """What that many tokens cost in USD; 0 on this machine, None where nobody knows."""
+        if self.endpoint.is_loopback:
+            return 0.0
+        await self._client()  # the prices are read with it
+        return self._prices.add_cost(usage, model).cost
 
     async def close(self) -> None:
         """Close the connections of this event loop; the next request opens new ones."""
@@ -175,7 +185,9 @@ class EndpointClient:
             raise Again(failures.unreached(self.endpoint, why), f"no connection to {self.endpoint.place}") from None
         except sdk.APIConnectionError as error:
             why = " ".join(plain(str(error.__cause__ or error)).split())[:80]
-            raise Again(failures.unreached(self.endpoint, why), f"no connection to {self.endpoint.place}") from None
+            lost = failures.unreached(self.endpoint, why)
+            lost.begun = not isinstance(error.__cause__, import_module("httpx2").ConnectError)
+            raise Again(lost, f"no connection to {self.endpoint.place}") from None
         if "event-stream" in stream.response.headers.get("content-type", ""):
             return stream
         await stream.close()
@@ -249,7 +261,9 @@ class EndpointClient:
     async def _insist(self, coming: asyncio.Future[Any], seconds: float) -> None:
         """Wait for the rest of so many seconds. Raises ModelError when it does not come."""
         if not await _ended(coming, seconds - self._notice):
-            raise failures.silent(self.endpoint, seconds)
+            error = failures.silent(self.endpoint, seconds)
+            error.begun = True  # it may be at work on it
+            raise error
 
 
 async def _ended(coming: asyncio.Future[Any], seconds: float) -> bool:

@@ -23,6 +23,52 @@ def estimate_request(instructions: str, items: Iterable[Item], tools: Iterable[T
     return estimate_tokens(instructions) + estimate_tokens(list(items)) + estimate_tokens(list(tools))
 
 
+def most_tokens(value: Any) -> int:
+    """More tokens than a text, or a value as JSON, is likely to be with any tokenizer.
+
+    Letters and spaces come to two bytes a token at the least, in any language's words; each digit, sign and byte beyond
+    ASCII may be a token of its own. Only text that is no text, such as random letters, is ever more.
+    """
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=msgspec.to_builtins)
+    data = text.encode("utf-8", "replace")
+    others = len(data.translate(None, _WORDS))
+    return others + (len(data) - others + 1) // 2
+
+
+_WORDS = b" \nabcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+MARGIN = 64  # tokens that a wire puts around a request
+
+
+class Meter:
+    """Says beforehand how many tokens a request of one conversation is at most.
+
+    What was sent before needs no guess: the endpoint has said how many tokens it was.
+    """
+
+    def __init__(self) -> None:
+        self._last: Request | None = None
+        self._tokens = 0
+
+    def most(self, request: Request) -> int:
+        """At most so many."""
+        last = self._last
+        if last is not None and _begins_with(request, last):
+            return self._tokens + most_tokens(list(request.items[len(last.items) :])) + MARGIN
+        tools = most_tokens(list(request.tools)) if request.tools else 0
+        return most_tokens(request.instructions) + most_tokens(list(request.items)) + tools + MARGIN
+
+    def learn(self, request: Request, usage: ModelUsage) -> None:
+        """It was so many."""
+        if usage.tokens_in:
+            self._last, self._tokens = request, usage.tokens_in
+
+
+def _begins_with(request: Request, last: Request) -> bool:
+    head = last.instructions, last.tools, last.model
+    same = head == (request.instructions, request.tools, request.model)
+    return same and request.items[: len(last.items)] == last.items
+
+
 def read_usage(raw: Any, request: Request, items: list[Item]) -> ModelUsage:
     """The ``usage`` of either wire; where it is missing, an estimate."""
     if not isinstance(raw, dict):

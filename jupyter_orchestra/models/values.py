@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -57,6 +57,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
     seconds: float
     reason: str
+    trouble: str = ""  # kind of the ModelError that a try has failed with; empty while the first one still waits
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -71,6 +72,15 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 StreamEvent = TextDelta | Waiting | Reply
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """A model that knows what it costs."""
+
+    async def cost(self, usage: ModelUsage, model: str) -> float | None:
+        """What that many tokens cost in USD; 0 on this machine, None where nobody knows."""
+        ...
 
 
 class Model(Protocol):
