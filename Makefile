@@ -6,7 +6,8 @@
 
 PYTHON ?= python3
 # program:Debian-package pairs that the tests need besides Python
-SYSTEM_PROGRAMS := bash:bash git:git chromium:chromium
+SYSTEM_PROGRAMS := bash:bash git:git chromium:chromium bwrap:bubblewrap pg_ctlcluster:postgresql podman:podman runc:runc \
+  busybox:busybox-static
 
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 LINK := .venv/share/jupyter/labextensions/jupyter-orchestra
@@ -60,7 +61,7 @@ $(BUILT): labextension/node_modules/.installed $(LAB_SOURCES)
 
 system-packages:
 	@missing=""; \
-	for pair in $(SYSTEM_PROGRAMS); do command -v "$${pair%%:*}" > /dev/null 2>&1 || missing="$$missing $${pair##*:}"; done; \
+	for pair in $(SYSTEM_PROGRAMS); do PATH="$$PATH:/usr/sbin" command -v "$${pair%%:*}" > /dev/null 2>&1 || missing="$$missing $${pair##*:}"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null 2>&1; then \
 	  apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends $$missing && exit 0; fi; \

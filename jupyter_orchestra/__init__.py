@@ -11,18 +11,23 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from .api import cancel_all, dispatch, gather, task, tasks
-    from .errors import GatherTimeout, OrchestraError, TaskCancelled, TaskFailed, TaskLost
+    from .client.controller import Controller
+    from .errors import GatherTimeout, LeaseLost, OrchestraError, TaskCancelled, TaskFailed, TaskLost
+
+    controller: Controller
 
 __version__ = "0.1.0"
 
 __all__ = [
     "GatherTimeout",
+    "LeaseLost",
     "OrchestraError",
     "TaskCancelled",
     "TaskFailed",
     "TaskLost",
     "__version__",
     "cancel_all",
+    "controller",
     "dispatch",
     "gather",
     "load_ipython_extension",
@@ -41,14 +46,14 @@ def __getattr__(name: str) -> Any:
         from . import api
 
         return getattr(api, name)
+    if name == "controller":
+        from . import api
+
+        return api.current().controller
     if name in __all__:
         from . import errors
 
         return getattr(errors, name)
-    if name == "controller":
-        from .errors import NotAvailableError
-
-        raise NotAvailableError("the controller of leases is not available yet in this version")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

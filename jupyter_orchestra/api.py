@@ -53,6 +53,7 @@ def dispatch(
     model: str | None = None,
     role: str | None = None,
     inherit: bool = False,
+    needs: Any = (),
     **later: Any,
 ) -> TaskHandle:
     """Start a task in the background and return its handle at once.
@@ -93,6 +94,8 @@ def dispatch(
         Of an agent: ``fast``, ``standard`` (default) or ``strong``; or a model by its name.
     role
         Of an agent: ``explorer``, ``default`` or ``worker`` (default).
+    needs
+        What the task leases while it runs, as texts: ``["port:3000-3010", "db:main:w"]``.
     inherit
         Let an agent see the master's conversation too.
 
@@ -111,7 +114,7 @@ def dispatch(
     request = make_request(
         code_or_text, name, worker=worker, workers=client.runtime.workers, after=after, when=when, share=share,
         no_share=no_share, share_now=share_now, returns=returns, timeout=timeout, priority=priority, isolate=isolate,
-        deliver=deliver, retry=retry, replace=replace, tier=tier, model=model, role=role, inherit=inherit,
+        deliver=deliver, retry=retry, replace=replace, tier=tier, model=model, role=role, inherit=inherit, needs=needs,
         later=later, local=_locals_of(sys._getframe(1)),
     )  # fmt: skip
     return client.dispatch(request)

@@ -21,6 +21,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from . import api, host
 from .client.client import Client
 from .config import Orchestra
+from .controlling import Controlling
 from .conversing import Conversing
 from .core import events as e
 from .core.machine import MachineState
@@ -40,7 +41,7 @@ from .thread import RuntimeThread, replay
 
 if TYPE_CHECKING:
     from .bridge.hub import Hub
-    from .core.ports import Worker
+    from .core.ports import Launcher, Worker
     from .housekeeping import Housekeeper
     from .journal.journal import Journal
 
@@ -61,7 +62,7 @@ class App:
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
         self.config = Orchestra.instance(parent=shell)
-        self._take_settings()
+        self.controlling = Controlling(self._take_settings(), self._notebook())
         self._journal: Journal | None = None
         self._runtime: Runtime | None = None
         self._made: Runtime | None = None
@@ -78,6 +79,7 @@ class App:
         self.client.live_outputs = self.sink.outputs_so_far
         self.client.saying = self.sink.replies.first
         self.client.copy_waiting = self._copy_waiting
+        self.client.resolve = self.controlling.resolve
         self.conversing = Conversing(self.config, self.client, self.context, self.sink.replies, self._tell_master)
         self.magics = OrchestraMagics(shell, self.client, self.context, self.sink, self._commands())
         self._loop = host.kernel_loop(shell)
@@ -129,13 +131,20 @@ class App:
         machine = replay(journal.events(), states[-1] if journal.snapshot and states else None)
         if journal.stale:
             journal.rebuild(machine.tasks.values())
+        from .processes.launcher import LocalLauncher
+
+        mark = journal.folder.name
+        launcher = LocalLauncher(mark)
         runtime = Runtime(
-            journal, self._workers(journal), journal.runs, machine=machine, epoch=journal.epoch,
+            journal, self._workers(launcher, mark), journal.runs, machine=machine, epoch=journal.epoch,
             max_unfinished=self.config.max_unfinished, tiers=self.conversing.tiers(),
         )  # fmt: skip
         runtime.sink = self.sink
         runtime.master = self.conversing.master(self.shell.user_ns)
         self._made = runtime
+        self.controlling.keep(runtime, launcher, journal.runs / "leased", mark)
+        runtime.after_start(lambda: self.controlling.open_door(runtime, mark))
+        runtime.before_end(self.controlling.close_door)
         if journal.blocked:
             self._on_blocked(journal.blocked)
         self._sweep(journal)
@@ -148,8 +157,7 @@ class App:
         runtime.after_start(self._open_bridge)
         return runtime
 
-    def _workers(self, journal: Journal) -> Iterator[Worker]:
-        from .processes.launcher import LocalLauncher
+    def _workers(self, launcher: Launcher, mark: str) -> Iterator[Worker]:
         from .workers.agent import AgentWorker
         from .workers.kernel import KernelWorker
         from .workers.loop import LoopWorker
@@ -158,8 +166,7 @@ class App:
         from .workers.pool import KernelPool
         from .workers.shell import ShellWorker
 
-        config, mark, limit = self.config, journal.folder.name, self.config.output_limit
-        launcher = LocalLauncher()
+        config, limit = self.config, self.config.output_limit
         pool = KernelPool(launcher, warm=config.warm_kernels)
         yield KernelWorker(pool, config.kernel_slots, runtime=mark, limit=limit)
         yield ShellWorker(launcher, config.shell_slots, runtime=mark, limit=limit)
@@ -193,9 +200,10 @@ class App:
 
     # settings
 
-    def _take_settings(self) -> None:
+    def _take_settings(self) -> tuple[Path, dict[str, Any]] | None:
+        found = None
         try:
-            self.config.apply_project(Path.cwd())
+            found = self.config.apply_project(Path.cwd())
         except (UsageError, OSError) as error:
             print(f"jupyter_orchestra: {error}", file=sys.stderr)
         configurables: list[Any] = self.shell.configurables
@@ -203,6 +211,7 @@ class App:
             configurables.append(self.config)
         slots = [name for name in self.config.trait_names(config=True) if name.endswith("_slots")]
         self.config.observe(self._on_slots, slots)
+        return found
 
     def _on_slots(self, change: Any) -> None:
         runtime, name = self.runtime(), change["name"].removesuffix("_slots")

@@ -12,7 +12,8 @@ from traitlets.config import SingletonConfigurable
 
 from .errors import UsageError
 
-TABLES = ("resources", "databases", "servers", "tests", "mcp")  # of later versions
+TABLES = ("resources", "databases", "servers", "tests", "containers")  # what tasks share
+LATER = ("mcp",)
 PERSONAL = ("base_url", "api_key_env")  # where a person's key goes is no project's business
 
 
@@ -59,8 +60,13 @@ class Orchestra(SingletonConfigurable):
         help="Where results show: auto (new cells where a page takes them), live (cards) or headless (the next cell).",
     ).tag(config=True)
 
-    def apply_project(self, folder: Path) -> None:
+    def apply_project(self, folder: Path) -> tuple[Path, dict[str, Any]] | None:
         """Take over ``[tool.jupyter_orchestra]`` of the nearest ``pyproject.toml`` at or above `folder`.
+
+        Returns
+        -------
+        tuple or None
+            The file, and the tables in which it declares what its tasks share; None where there is no such file.
 
         Raises
         ------
@@ -69,7 +75,7 @@ class Orchestra(SingletonConfigurable):
         """
         found = next((path for path in _candidates(folder) if path.is_file()), None)
         if found is None or b"[tool.jupyter_orchestra" not in found.read_bytes():
-            return
+            return None
         import tomllib
 
         try:
@@ -78,13 +84,14 @@ class Orchestra(SingletonConfigurable):
             raise UsageError(f"{found} can't be read: {error}") from None
         known = set(self.trait_names(config=True))
         table.update(_flat(table.pop("tiers", {}), found))
+        declared = {key: table.pop(key) for key in TABLES if key in table}
         for key, value in table.items():
             if key in PERSONAL:
                 raise UsageError(
                     f"{found}: {key} is taken from your own settings only (c.Orchestra.{key} or %config), since no "
                     "project says where your key goes: take it out"
                 )
-            if key in TABLES:
+            if key in LATER:
                 raise UsageError(f"{found}: [tool.jupyter_orchestra.{key}] is not available yet in this version")
             if key not in known:
                 near = get_close_matches(key, known, 1, 0.5)
@@ -94,6 +101,7 @@ class Orchestra(SingletonConfigurable):
                 setattr(self, key, value)
             except TraitError as error:
                 raise UsageError(f"{found}: [tool.jupyter_orchestra] {error}") from None
+        return found, declared
 
     def lines(self) -> list[str]:
         """Each setting with its value and meaning."""

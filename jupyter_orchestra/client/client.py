@@ -22,6 +22,7 @@ from ..board import Board
 from ..core import events as e
 from ..core.model import TIERS, Anchor, Blob, Capture, Origin, Place, Spec, State
 from ..core.naming import unknown
+from ..core.needs import Need
 from ..core.plain import plain
 from ..core.views import TaskView, explain
 from ..errors import (
@@ -37,6 +38,7 @@ from ..runtime import Runtime
 from ..unpickle import NotPlainError, loads_untrusted
 from .commit import commit_of
 from .context import Context
+from .controller import Controller
 from .handle import TaskHandle
 from .request import Request, is_text
 
@@ -62,6 +64,7 @@ class Client:
         self.live: dict[tuple[str, int], object] = {}  # values of loop tasks, which never left this process
         self.taken: Callable[[str], None] = lambda uid: None  # told when a person took a result in hand
         self.bring_back: Callable[[Collection[str]], None] = lambda uids: None  # returned variables, into the notebook
+        self.resolve: Callable[[tuple[Need, ...]], tuple[Need, ...]] = lambda needs: needs  # as they are here
         self.copy_waiting: Callable[[], None] = lambda: None  # told while a cell waits for tasks
         self.conversation_so_far: Callable[[], str] = lambda: ""
         self.saying: Callable[[Anchor], None] = lambda anchor: None  # told where a reply will stand
@@ -72,6 +75,11 @@ class Client:
     def runtime(self) -> Runtime:
         """The runtime; waits for it while it starts."""
         return self._runtime()
+
+    @property
+    def controller(self) -> Controller:
+        """Leases, for the person's own code."""
+        return Controller(self)
 
     @property
     def board(self) -> Board:
@@ -94,6 +102,7 @@ class Client:
         if problem := runtime.workers[request.worker].check(request.brief):
             raise UsageError(problem)
         self._refuse_early(request)
+        request = self._resolved(request)
         capture, later = self._capture(request)
         uid = uuid.uuid4().hex[:16]
         spec = self._spec(uid, request, capture, later)
@@ -122,6 +131,9 @@ class Client:
             return None, True
         return self.context.snapshot(request), False
 
+    def _resolved(self, request: Request) -> Request:
+        return msgspec.structs.replace(request, needs=self.resolve(request.needs)) if request.needs else request
+
     def _refuse_early(self, request: Request) -> None:
         """What the machine would refuse anyway, before variables are copied for nothing."""
         holder = self.board.find(request.name)
@@ -147,7 +159,8 @@ class Client:
             for request in requests:
                 if problem := runtime.workers[request.worker].check(request.brief):
                     raise UsageError(f"{request.name}: {problem}")
-                drafts.append((uuid.uuid4().hex[:16], request, *self._capture(request)))
+                found = self._resolved(request)
+                drafts.append((uuid.uuid4().hex[:16], found, *self._capture(found)))
             specs = [
                 msgspec.structs.replace(
                     self._spec(*draft), origin=Origin.MASTER, cohort=by.cohort, anchor=by.anchor,
@@ -192,6 +205,7 @@ class Client:
             replace=request.replace,
             snapshot=later,
             capture=capture,
+            needs=request.needs,
             place=place,
             anchor=self.context.anchor(uid, request),
         )

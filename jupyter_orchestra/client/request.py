@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..core.model import ROLES, Delivery, When
+from ..core.needs import BadNeed, Need, parse_all
 from ..errors import NotAvailableError, UsageError
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -20,7 +21,6 @@ LONGEST = 3.2e7  # seconds: a year
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 LATER_WORKERS = ("codex", "browser")
 LATER = {
-    "needs": "--needs takes leases and they are",
     "budget": "--budget limits what a task spends and budgets are",
     "on": "--on cluster is",
     "allow": "--allow widens what a browser task may visit and browser workers are",
@@ -49,6 +49,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     tier: str
     model: str
     role: str
+    needs: tuple[Need, ...]  # as they were written
     inherit: bool  # an agent also sees the master's conversation
     local: Mapping[str, Any]  # what is bound in the function that dispatches, which a task does not see
     card: bool  # whether the cell shows a card of the task
@@ -76,6 +77,7 @@ def make_request(
     model: str | None = None,
     role: str | None = None,
     inherit: bool = False,
+    needs: Any = (),
     local: Mapping[str, Any] | None = None,
     card: bool = False,
     later: Mapping[str, Any] | None = None,
@@ -141,10 +143,23 @@ def make_request(
         tier="" if worker != "agent" else str(tier or "standard"),
         model=str(model or ""),
         role="" if worker != "agent" else str(role or "worker"),
+        needs=read_needs(needs),
         inherit=bool(inherit),
         local=local or {},
         card=card,
     )
+
+
+def read_needs(needs: Any) -> tuple[Need, ...]:
+    """Needs from a text with commas or a collection of texts. Raises UsageError."""
+    if needs is None:
+        return ()
+    if not isinstance(needs, str) and not (isinstance(needs, Iterable) and all(isinstance(one, str) for one in needs)):
+        raise UsageError(f"--needs takes texts such as port:3000-3010, not {needs!r}")
+    try:
+        return parse_all(needs if isinstance(needs, str) else ",".join(needs))
+    except BadNeed as error:
+        raise UsageError(f"--needs: {error}") from None
 
 
 def is_text(text: str) -> bool:

@@ -13,7 +13,6 @@ from ..errors import NotAvailableError, UsageError
 from .publisher import Bundle
 
 LATER = {
-    "leases": "leases come with the controller",
     "tools": "tools of MCP servers come later",
     "workspaces": "workspaces come later",
     "diff": "workspaces come later",
@@ -21,7 +20,7 @@ LATER = {
     "discard": "workspaces come later",
     "cluster": "cluster workers come later",
 }
-WORDLESS = ("status", "doctor", "clean", "config", "stop", "agents")
+WORDLESS = ("leases", "status", "doctor", "clean", "config", "stop", "agents")
 
 
 class Commands:
@@ -52,6 +51,7 @@ class Commands:
         self._table: dict[str, tuple[str, Callable[[list[str]], str | Bundle]]] = {
             "status": ("how many tasks are in which state, and where the journal is", self._status),
             "doctor": ("what this machine can do, and how to get what is missing", lambda words: self._doctor()),
+            "leases": ("who holds what, who waits for it, and who is ahead", self._leases),
             "explain": ("explain NAME: why a task is where it is", self._explain),
             "log": ("log [NAME]: the last changes of state", self._log),
             "timeline": (
@@ -114,6 +114,9 @@ class Commands:
 
     def _explain(self, words: list[str]) -> str:
         return "\n".join(self._client.explain(name) for name in _some(words, "explain"))
+
+    def _leases(self, words: list[str]) -> str:
+        return repr(self._client.controller)
 
     def _log(self, words: list[str]) -> str:
         board = self._client.board

@@ -78,8 +78,12 @@ def dispatch_flags() -> Flags:
     add("-m", "--model", default=None, metavar="MODEL", help="an agent's model by its name, in place of a tier")
     add("-r", "--role", default=None, metavar="ROLE", help="an agent's: explorer, default or worker (default)")
     add("--inherit", action="store_true", help="let an agent see the master's conversation too")
+    add(
+        "--needs", default=None, metavar="RES,...",
+        help="what it leases while it runs: port:3000-3010, path:src/**:w (or :r), test-runner, server, db:NAME:w (or "
+        ":r), container:NAME, gpu:N, mem=2GiB, terminal, or what the project declares (NAME=N)",
+    )  # fmt: skip
     later = "not available yet"
-    add("--needs", default=None, metavar="RES,...", help=later)
     add("--budget", default=None, metavar="LIMITS", help=later)
     add("--on", default=None, metavar="cluster", help=later)
     add("--allow", default=None, metavar="HOST,...", help=later)

@@ -94,7 +94,7 @@ class AgentWorker:
 
     def _environment_of(self, job: Job) -> dict[str, str]:
         mine = {"ORCHESTRA_TASK": job.name, "ORCHESTRA_TASK_UID": job.spec.uid}
-        return {**safe_environment(os.environ), **self._environment, **mine}
+        return {**safe_environment(os.environ), **self._environment, **mine, **job.environment}
 
 
 def role_of(spec: Spec) -> str:

@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 from ..core.model import Artifact, Ask
+from ..core.needs import spell_all
 from ..core.plain import plain
 from ..core.ports import Job, Launcher
+from ..errors import RefusedError, ResourceError
 from ..models.calls import Arguments
 from ..models.keys import hide_keys
 from ..models.values import Call, ToolSpec
 from ..processes.threads import in_thread
+from ..resources.commands import needs_of
 from .agent_files import Told, Tree, text_of
 from .agent_inputs import describe_inputs
 from .agent_prompt import RESULT_TAKEN
@@ -157,7 +160,7 @@ class Hands:
             case RunCommand(command=command, seconds=seconds):
                 await self._ask_to_run("run", command)
                 tree, _ = await self._at(".")
-                return await self._runs.command(command, seconds, tree.place)
+                return await self._with_what_it_takes(command, seconds, tree.place)
             case RunPython(code=code, seconds=seconds):
                 await self._ask_to_run("run Python", code)
                 tree, _ = await self._at(".")
@@ -166,6 +169,19 @@ class Hands:
                 self.result = await self._given(arguments)
                 return RESULT_TAKEN
         raise Told("there is no such tool")
+
+    async def _with_what_it_takes(self, command: str, seconds: float, place: Path) -> str:
+        """Run a command with the leases that it needs: tests take the test runner, a server takes a port."""
+        lender = self._job.lender
+        needs = needs_of(command)
+        if lender is None or not needs:
+            return await self._runs.command(command, seconds, place)
+        self._voice.progress(None, f"waits for {spell_all(needs)}")
+        try:
+            async with lender.lease(*needs) as held:
+                return await self._runs.command(command, seconds, place, held.environment)
+        except (RefusedError, ResourceError) as error:
+            raise Told(f"not run: {error}") from None
 
     # files
 

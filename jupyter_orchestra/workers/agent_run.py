@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -54,13 +55,14 @@ class Runs:
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._count = 0
 
-    async def command(self, text: str, seconds: float, place: Path) -> str:
+    async def command(self, text: str, seconds: float, place: Path, more: Mapping[str, str] | None = None) -> str:
         """Run a script for bash in `place`; its output, and how it ended."""
         _ensure_there(place)
         async with self._folder() as folder:
             script = folder / "script.sh"
             await in_thread(None, script.write_text, text)
-            collector, code = await self._launched(("bash", os.fspath(script)), folder, os.fspath(place), seconds)
+            argv = ("bash", os.fspath(script))
+            collector, code = await self._launched(argv, folder, os.fspath(place), seconds, more=more or {})
             how = describe(code) if code is not None else f"ended after {seconds:.0f} s, its time limit"
             return f"{_text(collector)}\n[{how}]".lstrip()
 
@@ -119,11 +121,17 @@ class Runs:
             await in_thread(None, shutil.rmtree, folder, ignore_errors=True)
 
     async def _launched(
-        self, argv: tuple[str, ...], folder: Path, cwd: str, seconds: float, quiet: bool = False
+        self,
+        argv: tuple[str, ...],
+        folder: Path,
+        cwd: str,
+        seconds: float,
+        quiet: bool = False,
+        more: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[Collector, int | None]:
         """What a program put out, and its exit code; None when its time was over."""
         spool = folder / "spool"
-        launch = Launch(argv, folder, cwd, self._environment, spool, limit=LIMIT)
+        launch = Launch(argv, folder, cwd, {**self._environment, **more}, spool, limit=LIMIT)
         running = await self._launcher.start(launch)
         collector = Collector(self._job.name, spool)
         try:

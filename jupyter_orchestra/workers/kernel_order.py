@@ -35,7 +35,7 @@ async def make_order(job: Job, environment: Mapping[str, str], limit: int) -> di
         "limit": limit,
         "cwd": job.spec.place.cwd,
         "path": list(job.spec.place.path),
-        "environment": dict(environment),
+        "environment": {**environment, **job.environment},
         "uid": job.spec.uid,
         "name": job.name,
         "returns": list(job.spec.returns),

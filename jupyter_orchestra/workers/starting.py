@@ -114,7 +114,7 @@ def environment(job: Job, runtime: str) -> dict[str, str]:
     """What a task's code may have of this process's environment, and what tells a program which task is its."""
     given = passed_on() if job.spec.origin is Origin.PERSON else passed_on_safely()
     mine = {"ORCHESTRA_TASK": job.name, "ORCHESTRA_TASK_UID": job.spec.uid}
-    return {**given, **mine, **({"ORCHESTRA_RUNTIME": runtime} if runtime else {})}
+    return {**given, **mine, **({"ORCHESTRA_RUNTIME": runtime} if runtime else {}), **job.environment}
 
 
 def _timed(outcome: Outcome, seconds: float) -> Outcome:

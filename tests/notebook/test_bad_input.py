@@ -63,7 +63,7 @@ def test_a_flag_that_cannot_be_right_is_one_line(nb: LiveKernel, flags: str, sai
 @pytest.mark.parametrize(
     "flags",
     [
-        "--needs port", "--budget tokens=5", "--on cluster", "--allow example.org",
+        "--budget tokens=5", "--on cluster", "--allow example.org",
         "--review", "--isolate worktree",
     ],
 )  # fmt: skip
@@ -111,6 +111,25 @@ def test_a_name_near_a_known_one_is_offered(nb: LiveKernel) -> None:
     assert "did you mean 'spectrum'?" in refused(nb, "%%dispatch next --after spectrm\n1")
     assert "did you mean 'spectrum'?" in refused(nb, "jo.task('spectrm')")
     assert "did you mean 'spectrum'?" in refused(nb, "jo.gather('spectrm')")
+
+
+@pytest.mark.parametrize(
+    ("needs", "said"),
+    [
+        ("press", "there is no resource 'press': declare it"),
+        ("test-runnr", "did you mean test-runner?"),
+        ("port:80", "ports go from 1024 to 65535"),
+        ("path:../elsewhere:w", "outside of the project"),
+        ("mem=900TiB", "there is mem="),
+        ("db:main:w", "no database 'main' is declared"),
+        ("server", "declare"),
+        ("terminal,terminal", "named twice"),
+        ("what:ever", "nothing that is leased begins with"),
+    ],
+)
+def test_a_need_that_can_never_be_met_is_refused_at_once(nb: LiveKernel, needs: str, said: str) -> None:
+    assert said in refused(nb, f"%%dispatch hopeless --needs {needs}\n1")
+    assert nb.ask("[task.name for task in jo.tasks() if task.name == 'hopeless']") == []
 
 
 def test_an_unknown_task_is_a_key_error(nb: LiveKernel) -> None:
@@ -187,8 +206,8 @@ def test_a_task_that_asks_nothing_can_be_neither_approved_nor_declined(nb: LiveK
         ("%orchestra forget", "which task?"),
         ("%orchestra explain", "which task?"),
         ("%orchestra forget nobody", "no task is called 'nobody'"),
-        ("%orchestra leases", "not available yet"),
         ("%orchestra workspaces", "not available yet"),
+        ("%orchestra leases a", "takes no"),
         ("%cancel", "which task?"),
         ("%cancel over --all", "names or --all, not both"),
         ("%pause", "which task?"),

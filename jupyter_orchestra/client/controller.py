@@ -1,0 +1,242 @@
+"""``jo.controller``: leases for the person's own code, and what is leased to whom; it decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ..core import events as e
+from ..core.needs import Need, spell
+from ..core.resources import ResourceView, lines_of, view_resources
+from ..errors import GatherTimeout, LeaseLost, RefusedError, UsageError
+from .request import patience, read_needs
+
+if TYPE_CHECKING:
+    from ..core.leasing import Held
+    from .client import Client
+
+TICK = 0.1  # seconds between two looks, so that an interrupt works at once
+
+
+class Controller:
+    """The controller, as the person's code sees it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def lease(self, *needs: str, timeout: float | str | None = None, priority: int = 0, wait: bool = True) -> Lease:
+        """Things to work with for as long as a ``with`` or ``async with`` block runs.
+
+        Parameters
+        ----------
+        needs
+            What is needed, all of it or nothing: ``"port:3000-3010"``, ``"path:src/**:w"``, ``"test-runner"``,
+            ``"server"``, ``"db:NAME:w"``, ``"container:NAME"``, ``"gpu:1"``, ``"mem=2GiB"``, ``"terminal"``, or what
+            the project declares.
+        timeout
+            Seconds to wait (texts such as ``"5m"`` are understood); None for as long as it takes.
+        priority
+            Higher ones go first; every 30 s of waiting count for one more.
+        wait
+            False: now or not at all.
+
+        Returns
+        -------
+        Lease
+            To be entered. Plain ``with`` holds the cell up while it waits; Ctrl-C ends the waiting.
+
+        Raises
+        ------
+        UsageError
+            For a need that can't be right.
+        RefusedError
+            When it can never be granted, or not now and `wait` is False. Raised on entering.
+        GatherTimeout
+            When the time is over. Raised on entering.
+        """
+        found = read_needs(needs)
+        if not found:
+            raise UsageError("a lease of what? name something, such as port:3000-3010")
+        return Lease(self._client, self._client.resolve(found), patience(timeout), priority, wait)
+
+    def explain(self, task: Any) -> str:
+        """Why a task is where it is: who holds what it waits for, how long, and what is ahead. One line."""
+        return self._client.explain(getattr(task, "uid", task))
+
+    def resources(self) -> tuple[ResourceView, ...]:
+        """Each resource with its holders and its queue."""
+        runtime = self._client.runtime
+        return runtime.on_loop(lambda: view_resources(runtime.machine)).result(5.0)
+
+    def __repr__(self) -> str:
+        return "\n".join(lines_of(self.resources(), self._client.runtime.now())) or "nothing is leased"
+
+
+class Lease:
+    """A right to things that are used by one at a time."""
+
+    def __init__(
+        self, client: Client, needs: tuple[Need, ...], timeout: float | None, priority: int, wait: bool
+    ) -> None:
+        self._client, self._needs, self._timeout = client, needs, timeout
+        self._priority, self._wait = priority, wait
+        self._id = ""
+        self._held: Held | None = None
+
+    @property
+    def token(self) -> int:
+        """Its fencing token: a later lease of the same thing has a higher one."""
+        return self._now().lease.token
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is no longer held, for want of a sign of life or since another program took it."""
+        return self._held is None or self._held.lost
+
+    @property
+    def port(self) -> int:
+        """The port that it holds. Raises UsageError when it is of no port."""
+        ports = self.ports
+        if not ports:
+            raise UsageError("this lease is of no port: ask for port:3000-3010")
+        return ports[0]
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """All ports that it holds."""
+        return tuple(unit for need in self._now().lease.needs if need.resource == "port" for unit in need.units)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What programs that use it are given, such as ``PORT`` and ``DATABASE_URL``."""
+        return self._now().environment
+
+    def check(self) -> None:
+        """Raises LeaseLost when it is no longer held: to be called before each write of something that it guards."""
+        if self.lost:
+            raise LeaseLost("the lease is no longer held: stop writing, and ask for a new one")
+
+    def downgrade(self, need: str) -> None:
+        """From now on only read what could be written, such as ``"path:src:w"``.
+
+        Raises
+        ------
+        UsageError
+            When the lease holds no such thing for writing.
+        """
+        wanted = self._client.resolve(read_needs(need))
+        for one in wanted:
+            if not any(held.resource == one.resource and held.path == one.path for held in self._now().lease.needs):
+                raise UsageError(f"this lease does not hold {spell(one)}")
+            runtime = self._client.runtime
+            runtime.post(e.LeaseDowngraded(runtime.now(), self._id, one))
+
+    def extend(self, *needs: str) -> None:
+        """Hold more, now or not at all. Raises RefusedError."""
+        self._now()
+        runtime = self._client.runtime
+        found = self._client.resolve(read_needs(needs))
+        answer = runtime.ask(e.LeaseExtendAsked(runtime.now(), runtime.new_request(), id=self._id, needs=found))
+        self._settle(answer.result(5.0))
+
+    async def __aenter__(self) -> Lease:
+        future = self._ask()
+        try:
+            self._held = await self._awaited(future)
+        except BaseException:
+            self._give_up()
+            raise
+        return self
+
+    async def __aexit__(self, *why: object) -> None:
+        over = self._end()
+        if over is not None:
+            await asyncio.wrap_future(over)
+
+    def __enter__(self) -> Lease:
+        future = self._ask()
+        until = None if self._timeout is None else time.monotonic() + self._timeout
+        try:
+            while self._held is None:
+                try:
+                    self._held = future.result(TICK)
+                except FutureTimeout:
+                    if until is not None and time.monotonic() > until:
+                        raise self._too_late() from None
+        except BaseException:
+            self._give_up()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        over = self._end()
+        if over is not None:
+            over.result(10.0)
+
+    def _ask(self) -> Future[Held]:
+        if self._held is not None:
+            raise UsageError("this lease is held already: ask for another one")
+        runtime = self._client.runtime
+        keeper = runtime.keeper
+        assert keeper is not None
+        self._id = f"lease-{uuid.uuid4().hex}"
+        future = keeper.expect(self._id)
+        answer = runtime.ask(
+            e.LeaseAsked(
+                runtime.now(),
+                runtime.new_request(),
+                id=self._id,
+                needs=self._needs,
+                priority=self._priority,
+                wait=self._wait,
+            )
+        )
+        try:
+            self._settle(answer.result(5.0))
+        except BaseException:
+            self._give_up()
+            raise
+        return future
+
+    async def _awaited(self, future: Future[Held]) -> Held:
+        waiting = asyncio.wrap_future(future)
+        until = None if self._timeout is None else time.monotonic() + self._timeout
+        while not waiting.done():
+            # One bare await would not hear an interrupt before the loop wakes by itself.
+            await asyncio.wait({waiting}, timeout=TICK)
+            if until is not None and time.monotonic() > until and not waiting.done():
+                waiting.cancel()
+                raise self._too_late()
+        return waiting.result()
+
+    def _settle(self, answer: e.Answer) -> None:
+        if isinstance(answer, e.Refused):
+            raise RefusedError(answer.reason)
+
+    def _too_late(self) -> GatherTimeout:
+        what = ", ".join(map(spell, self._needs))
+        return GatherTimeout(f"{what} was not free within {self._timeout:g} s: %orchestra leases shows who holds it")
+
+    def _give_up(self) -> None:
+        keeper = self._client.runtime.keeper
+        if self._id and keeper is not None:
+            keeper.give_back(self._id)
+        self._held = None
+
+    def _end(self) -> Future[None] | None:
+        keeper = self._client.runtime.keeper
+        self._held = None
+        return keeper.give_back(self._id) if keeper is not None else None
+
+    def _now(self) -> Held:
+        if self._held is None:
+            raise LeaseLost("the lease is not held: use it inside its with block")
+        return self._held

@@ -1,0 +1,182 @@
+"""The controller's part of the composition root: providers, the machine's broker, the keeper and the door."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import rundir
+from .core import events as e
+from .core.model import Ask, Task
+from .core.needs import Need
+from .core.ports import Launcher, Provider
+from .core.resources import lines_of, view_resources
+from .core.views import explain
+from .errors import OrchestraError, UsageError
+from .processes.tree import is_stopped
+from .runtime import Runtime
+
+if TYPE_CHECKING:
+    from .door.server import Door
+    from .resources.broker import Broker
+    from .resources.declared import Declared
+    from .resources.keeper import LeaseKeeper
+
+log = logging.getLogger("jupyter_orchestra")
+
+
+class Controlling:
+    """What the controller of one kernel is made of.
+
+    Parameters
+    ----------
+    found
+        The project's file and what it declares, None where there is none.
+    notebook
+        Path of the notebook, empty when none is known.
+    """
+
+    def __init__(self, found: tuple[Path, Mapping[str, Any]] | None, notebook: str) -> None:
+        self._found, self._notebook = found, notebook
+        self._approved: set[str] = set()
+        self._declared: Declared | None = None
+        self._providers: list[Provider] = []
+        self._door: Door | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._keeper: LeaseKeeper | None = None
+
+    @property
+    def project(self) -> Path:
+        """The folder in which tasks lease paths, and that declared things belong to."""
+        return self._found[0].parent if self._found is not None else Path.cwd()
+
+    def declared(self) -> Declared:
+        """What the project's file says. Raises UsageError."""
+        from .resources.declared import read
+
+        if self._declared is None:
+            file, table = self._found or (self.project / "pyproject.toml", {})
+            self._declared = read(table, file)
+        return self._declared
+
+    def keep(self, runtime: Runtime, launcher: Launcher, folder: Path, mark: str) -> None:
+        """Give a runtime its keeper, and tell it what there is to be leased."""
+        from .resources.keeper import RENEW, LeaseKeeper
+
+        self._providers = list(self._make_providers(launcher, runtime, mark))
+        self._keeper = keeper = LeaseKeeper(
+            runtime,
+            self._providers,
+            self._broker,
+            self.project,
+            folder,
+            label=os.path.basename(self._notebook) or f"process {os.getpid()}",
+            mark=f"ORCHESTRA_RUNTIME={mark}",
+            hung=_hangs,
+        )
+        runtime.keeper = keeper
+        runtime.every(RENEW, keeper.renew)
+        runtime.after_start(lambda: self._declare(runtime))
+
+    def resolve(self, needs: tuple[Need, ...]) -> tuple[Need, ...]:
+        """Needs as they are leased on this machine. Raises UsageError."""
+        from .resources.resolving import Resolver
+
+        return Resolver(self._providers, self.declared(), self.project).resolve(needs)
+
+    def open_door(self, runtime: Runtime, mark: str) -> None:
+        """On the runtime's loop: let programs of this person in."""
+        self._opening = runtime.loop.create_task(self._open_door(runtime, mark), name="door")
+
+    async def _open_door(self, runtime: Runtime, mark: str) -> None:
+        from .door.server import serve
+
+        def leases() -> list[str]:
+            return runtime.on_loop(lambda: list(lines_of(view_resources(runtime.machine), runtime.now()))).result(5.0)
+
+        def tell(name: str) -> str:
+            task = runtime.machine.find(name)
+            return f"there is no task {name!r}" if task is None else explain(runtime.machine, task, runtime.now())
+
+        try:
+            self._door = await serve(runtime, rundir.folder(mark), explain=tell, leases=leases, notebook=self._notebook)
+        except OSError as error:
+            log.warning("programs outside can't reach this notebook: %s", error)
+
+    async def close_door(self) -> None:
+        """Let nobody in any more."""
+        if self._opening is not None:
+            await asyncio.gather(self._opening, return_exceptions=True)
+        if self._door is not None:
+            await self._door.close()
+
+    def _declare(self, runtime: Runtime) -> None:
+        capacities = {name: count for provider in self._providers for name, count in provider.capacities().items()}
+        pools = self._declared.resources if self._declared is not None else {}
+        capacities |= {"terminal": 1} | {name: pool.capacity for name, pool in pools.items()}
+        preemptible = tuple(name for name, pool in pools.items() if pool.preemptible)
+        runtime.post(e.ResourcesDeclared(runtime.now(), capacities, preemptible))
+
+    def _make_providers(self, launcher: Launcher, runtime: Runtime, mark: str) -> Iterator[Provider]:
+        from .resources.container import ContainerProvider
+        from .resources.database import DatabaseProvider
+        from .resources.machine import GpuProvider, MemoryProvider
+        from .resources.ports import PortProvider
+        from .resources.server import ServerProvider
+        from .resources.tests import TestRunner
+
+        try:
+            declared = self.declared()
+        except UsageError as error:
+            log.warning("%s", error)
+            from .resources.declared import Declared
+
+            declared = self._declared = Declared(self.project / "pyproject.toml")
+
+        def living(lease: str) -> bool:
+            return lease in runtime.machine.controller.leases
+
+        yield PortProvider()
+        yield MemoryProvider()
+        yield GpuProvider()
+        yield TestRunner(launcher, declared, self._ask)
+        yield ServerProvider(launcher, declared, self._ask)
+        yield DatabaseProvider(declared, self._ask, mark, living)
+        yield ContainerProvider(declared, self._ask, mark, living)
+
+    def _broker(self, opened: Any, lost: Any) -> Broker:
+        from .resources.broker import Broker
+
+        return Broker(opened=opened, lost=lost)
+
+    async def _ask(self, action: str, detail: str) -> bool:
+        """Whether the person approves of what the project's file names, as it is; asked once."""
+        from .resources.keeper import reporter
+
+        digest = self.declared().digest
+        if digest in self._approved:
+            return True
+        asked = reporter.get()
+        if asked is None:
+            raise OrchestraError(f"dispatch a task that needs it first, and approve there to {action}: {detail}")
+        line = f"use what the project's file names, now to {action}: {detail}"
+        if (await asked.ask(Ask(secrets.token_hex(8), line, self._all_that_it_names(line), digest))).approved:
+            self._approved.add(digest)
+        return digest in self._approved
+
+    def _all_that_it_names(self, line: str) -> str:
+        declared = self.declared()
+        named = [f"server {name}: {server.command}" for name, server in declared.servers.items()]
+        named += [f"database {name}: {one.url.rpartition('@')[2]}" for name, one in declared.databases.items()]
+        named += [f"container {name}: {one.image} {one.command}" for name, one in declared.containers.items()]
+        named += [f"tests: {declared.tests.command}"] if declared.tests else []
+        return "\n".join((line, "", f"{declared.file} names:", *named))
+
+
+def _hangs(task: Task) -> bool:
+    return task.process is not None and is_stopped(task.process.pid)
