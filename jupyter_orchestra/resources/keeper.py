@@ -126,7 +126,7 @@ class LeaseKeeper:
         marks = (self._mark,) if self._mark else ()
         fence = "kill" if lease.holder and marks else "token"
         claim = Claim(lease.id, tuple(self._wants(lease.needs)), since, wish.priority, self._label, fence, marks)
-        self._claimed[lease.id] = lease.needs
+        self._claimed[lease.id] = tuple(filter(is_shared, lease.needs))
         try:
             answer = await asyncio.wrap_future(broker.claim(claim))
         except (ResourceError, ValueError) as error:

@@ -125,6 +125,7 @@ class PostgresServer:
         said = {key: value if isinstance(value, str) else ",".join(value) for key, value in self._url.query.items()}
         given = {"host": self._url.host, "port": self._url.port, "user": self._url.username}
         given |= {"password": self._url.password and str(self._url.password), "dbname": database}
+        given = {key: value for key, value in given.items() if value}  # the socket's folder stands in the query
         parameters = {key: value for key, value in {**said, **given}.items() if key in known and value}
         if seconds:
             parameters["options"] = (

@@ -1,0 +1,180 @@
+"""The supervisor by real processes: what it starts outlives who asked for it, and nothing outlives the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from jupyter_orchestra.core.ports import Launch, Limits
+from jupyter_orchestra.processes.spool import SpoolReader
+from jupyter_orchestra.supervisor.launcher import SupervisedLauncher
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the supervisor is for Linux")
+
+
+def removed(folder: Path) -> bool:
+    """Whether it is gone; a supervisor that is about to end may still take its socket away."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="jo-", dir="/tmp"))
+    yield folder
+    wait_for(lambda: removed(folder))
+
+
+def launch(place: Path, script: str, **more: object) -> Launch:
+    folder = place / f"run-{time.monotonic_ns()}"
+    return Launch(("bash", "-c", script), folder, "", {"PATH": os.environ["PATH"]}, folder / "spool", **more)  # type: ignore[arg-type]
+
+
+def text(data: bytes) -> str:
+    return "".join(frame.payload.decode() for frame in SpoolReader().feed(data) if frame.kind == "stdout")
+
+
+def supervised(place: Path, act: Callable[[SupervisedLauncher], Awaitable[None]], grace: float = 60.0) -> None:
+    async def main() -> None:
+        launcher = SupervisedLauncher(place, "test", grace=grace)
+        try:
+            await act(launcher)
+        finally:
+            await launcher.close()
+
+    asyncio.run(main())
+
+
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_command_runs_and_its_exit_code_and_output_come_back(place: Path) -> None:
+    async def act(launcher: SupervisedLauncher) -> None:
+        running = await launcher.start(launch(place, "echo hello; exit 3"))
+        assert await running.wait() == 3
+        assert "hello" in text(running.read(0))
+        await running.end()
+
+    supervised(place, act)
+
+
+def test_what_runs_is_taken_over_with_all_of_its_output(place: Path) -> None:
+    async def act(launcher: SupervisedLauncher) -> None:
+        job = launch(place, "echo one; while [ ! -e go ]; do sleep 0.05; done; echo two; exit 5")
+        job = Launch(job.argv, job.folder, str(place), job.environment, job.spool)
+        running = await launcher.start(job)
+        process = running.process
+        await launcher.release()
+        later = SupervisedLauncher(place, "test")
+        found = await later.adopt(process, job.spool)
+        assert found is not None
+        await asyncio.to_thread((place / "go").touch)
+        assert await found.wait() == 5
+        said = text(found.read(0))
+        assert (said.count("one"), said.count("two")) == (1, 1)
+        await later.close()
+
+    supervised(place, act)
+
+
+def test_what_ended_meanwhile_keeps_its_exit_code(place: Path) -> None:
+    async def act(launcher: SupervisedLauncher) -> None:
+        job = launch(place, "exit 9")
+        running = await launcher.start(job)
+        process = running.process
+        await launcher.release()
+        await asyncio.to_thread(wait_for, lambda: gone(process.pid))
+        later = SupervisedLauncher(place, "test")
+        found = await later.adopt(process, job.spool)
+        assert found is not None
+        assert await found.wait() == 9
+        await later.close()
+
+    supervised(place, act)
+
+
+def test_a_tree_that_left_its_session_and_ignores_signals_is_ended(place: Path) -> None:
+    async def act(launcher: SupervisedLauncher) -> None:
+        stray = "import os,signal,time\nsignal.signal(15,1)\nopen('pid','w').write(str(os.getpid()))\ntime.sleep(600)"
+        script = (
+            f'setsid env -i {sys.executable} -I -S -c "{stray}" & while [ ! -s pid ]; do sleep 0.05; done; sleep 600'
+        )
+        job = launch(place, script)
+        job = Launch(job.argv, job.folder, str(place), job.environment, job.spool)
+        running = await launcher.start(job)
+        await asyncio.to_thread(wait_for, lambda: (place / "pid").exists() and bool((place / "pid").read_text()))
+        pid = int(await asyncio.to_thread((place / "pid").read_text))
+        await running.end()
+        assert gone(pid)
+        assert gone(running.process.pid)
+
+    supervised(place, act)
+
+
+def test_its_workers_die_with_a_killed_supervisor(place: Path) -> None:
+    async def act(launcher: SupervisedLauncher) -> None:
+        running = await launcher.start(launch(place, "sleep 600"))
+        supervisor = psutil.Process(running.process.pid).ppid()
+        os.kill(supervisor, signal.SIGKILL)
+        async with asyncio.timeout(10):
+            await running.wait()
+        await asyncio.to_thread(wait_for, lambda: gone(running.process.pid))
+
+    supervised(place, act)
+
+
+def test_a_tree_that_takes_more_memory_than_it_may_is_killed(place: Path) -> None:
+    async def act(launcher: SupervisedLauncher) -> None:
+        hog = f"{sys.executable} -I -S -c 'import time\nx = bytearray(300 << 20)\ntime.sleep(60)'"
+        running = await launcher.start(launch(place, hog, limits=Limits(memory=100 << 20)))
+        async with asyncio.timeout(20):
+            assert await running.wait() != 0
+        assert "memory" in running.killed_for
+        await running.end()
+
+    supervised(place, act)
+
+
+def test_after_the_grace_time_everything_ends(place: Path) -> None:
+    pids: list[int] = []
+
+    async def act() -> None:
+        launcher = SupervisedLauncher(place, "test", grace=0.5)
+        running = await launcher.start(launch(place, "sleep 600"))
+        pids.extend([running.process.pid, psutil.Process(running.process.pid).ppid()])
+        await launcher.release()
+
+    asyncio.run(act())
+    wait_for(lambda: all(map(gone, pids)))
+
+
+def test_sixty_four_processes_end_at_once(place: Path) -> None:
+    pids: list[int] = []
+
+    async def act(launcher: SupervisedLauncher) -> None:
+        for _ in range(64):
+            pids.append((await launcher.start(launch(place, "sleep 600"))).process.pid)
+
+    supervised(place, act)
+    wait_for(lambda: all(map(gone, pids)), 6.0)
