@@ -179,4 +179,6 @@ class Controlling:
 
 
 def _hangs(task: Task) -> bool:
-    return task.process is not None and is_stopped(task.process.pid)
+    """Whether what carries a task out stands still. A kernel runs the code itself, anything else has it in a child."""
+    process = task.process
+    return process is not None and is_stopped(process.pid, around=not process.connection)

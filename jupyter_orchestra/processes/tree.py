@@ -89,16 +89,20 @@ def members(mark: str, root: Root | None = None) -> set[int]:
     return found - _protected(seen)
 
 
-def is_stopped(pid: int) -> bool:
-    """Whether a process, or a child of it, is stopped and does not run on by itself."""
-    ahead, seen = [pid], set()
-    while ahead:
-        seen.add(one := ahead.pop())
-        with contextlib.suppress(OSError, IndexError):
-            if Path(f"/proc/{one}/stat").read_bytes().rpartition(b")")[2].split()[0] in b"Tt":
-                return True
-            ahead += {int(child) for child in Path(f"/proc/{one}/task/{one}/children").read_text().split()} - seen
+def is_stopped(pid: int, around: bool) -> bool:
+    """Whether a process stands still and won't go on by itself; `around`: whether all that it was put around does."""
+    if not around:
+        return _state(pid) == b"T"
+    with contextlib.suppress(OSError):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return bool(children) and all(_state(int(child)) == b"T" for child in children)
     return False
+
+
+def _state(pid: int) -> bytes:
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    return b""
 
 
 def started(pid: int) -> float:

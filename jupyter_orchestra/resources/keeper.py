@@ -125,7 +125,8 @@ class LeaseKeeper:
         since = machine_time() - max(0.0, home.now() - wish.since)
         marks = (self._mark,) if self._mark else ()
         fence = "kill" if lease.holder and marks else "token"
-        claim = Claim(lease.id, tuple(self._wants(lease.needs)), since, wish.priority, self._label, fence, marks)
+        label = f"{self._name(lease.holder)} of {self._label}"
+        claim = Claim(lease.id, tuple(self._wants(lease.needs)), since, wish.priority, label, fence, marks)
         self._claimed[lease.id] = tuple(filter(is_shared, lease.needs))
         try:
             answer = await asyncio.wrap_future(broker.claim(claim))

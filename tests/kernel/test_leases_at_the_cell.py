@@ -84,7 +84,7 @@ def test_two_notebooks_share_what_the_project_declares(nb: LiveKernel, other: Li
     nb.run("%%dispatch first -w shell --needs press\nsleep 60")
     nb.until_state("first", "running")
     other.run("%%dispatch second --needs press\n1")
-    other.until(lambda: "held by" in other.run("%orchestra explain second").text)
+    other.until(lambda: "held by first of " in other.run("%orchestra explain second").text)
     assert other.state("second") == "queued"
     nb.run("%cancel first")
     assert other.end("second") == "done"
@@ -106,6 +106,15 @@ def test_a_holder_that_hangs_is_ended_before_the_next_one_begins(nb: LiveKernel)
     nb.until_state("next_one", "done", seconds=40.0)
     assert nb.state("hung") == "failed"
     assert "LeaseExpired" in nb.run("%orchestra explain hung").text
+
+
+def test_a_shell_task_that_hangs_is_ended_and_one_with_a_stopped_child_is_not(nb: LiveKernel) -> None:
+    code = "import subprocess, time\nchild = subprocess.Popen(['sleep', '60'])\nchild.send_signal(19)\n"
+    nb.run(f"%%dispatch fine --needs press\n{code}time.sleep(18)\nchild.kill()\n'whole'")
+    nb.run("%%dispatch hung -w shell --needs loom\nkill -STOP $$")
+    nb.until_state("hung", "failed", seconds=40.0)
+    nb.until_state("fine", "done", seconds=40.0)
+    assert nb.ask("jo.task('fine').get()") == "whole"
 
 
 def test_a_declared_server_starts_once_the_person_approved_and_ends_with_its_task(nb: LiveKernel) -> None:
