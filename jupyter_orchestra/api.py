@@ -54,6 +54,7 @@ def dispatch(
     role: str | None = None,
     inherit: bool = False,
     needs: Any = (),
+    budget: Any = None,
     **later: Any,
 ) -> TaskHandle:
     """Start a task in the background and return its handle at once.
@@ -96,6 +97,8 @@ def dispatch(
         Of an agent: ``explorer``, ``default`` or ``worker`` (default).
     needs
         What the task leases while it runs, as texts: ``["port:3000-3010", "db:main:w"]``.
+    budget
+        What it may spend: ``{"tokens": 200_000, "usd": 1.5, "seconds": 90}``, or the same as a text.
     inherit
         Let an agent see the master's conversation too.
 
@@ -115,7 +118,7 @@ def dispatch(
         code_or_text, name, worker=worker, workers=client.runtime.workers, after=after, when=when, share=share,
         no_share=no_share, share_now=share_now, returns=returns, timeout=timeout, priority=priority, isolate=isolate,
         deliver=deliver, retry=retry, replace=replace, tier=tier, model=model, role=role, inherit=inherit, needs=needs,
-        later=later, local=_locals_of(sys._getframe(1)),
+        budget=budget, later=later, local=_locals_of(sys._getframe(1)),
     )  # fmt: skip
     return client.dispatch(request)
 

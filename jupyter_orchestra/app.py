@@ -145,6 +145,8 @@ class App:
         self.controlling.keep(runtime, launcher, journal.runs / "leased", mark)
         runtime.after_start(lambda: self.controlling.open_door(runtime, mark))
         runtime.before_end(self.controlling.close_door)
+        if any(getattr(self.config, name) for name in self.config.trait_names() if name.endswith("budget")):
+            runtime.after_start(lambda: runtime.post(e.BudgetsDeclared(runtime.now(), self.config.budgets())))
         if journal.blocked:
             self._on_blocked(journal.blocked)
         self._sweep(journal)
@@ -211,6 +213,7 @@ class App:
             configurables.append(self.config)
         slots = [name for name in self.config.trait_names(config=True) if name.endswith("_slots")]
         self.config.observe(self._on_slots, slots)
+        self.config.observe(self._on_budgets, [name for name in self.config.trait_names() if name.endswith("budget")])
         return found
 
     def _on_slots(self, change: Any) -> None:
@@ -220,6 +223,10 @@ class App:
             return
         worker = runtime.workers[name]
         runtime.post(e.KindDeclared(runtime.now(), msgspec.structs.replace(worker.kind, slots=change["new"])))
+
+    def _on_budgets(self, change: Any = None) -> None:
+        runtime = self.runtime()
+        runtime.post(e.BudgetsDeclared(runtime.now(), self.config.budgets()))
 
     def _notebook(self) -> str:
         """The notebook's path: a setting, the server's word, or what VS Code leaves in the namespace."""

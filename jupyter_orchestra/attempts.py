@@ -7,6 +7,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,7 @@ from .core.machine import Machine
 from .core.ports import Blocked, Failed, Finished, Job, Journal, Keeper, Lost, Outcome, Sink, Verdict, Worker
 from .errors import NO_ROOM
 from .patience import PatientStore, no_room
+from .purse import AskingPurse
 
 log = logging.getLogger("jupyter_orchestra")
 
@@ -41,6 +43,10 @@ class Home(Protocol):
     def loop(self) -> asyncio.AbstractEventLoop: ...
 
     def post(self, event: e.Event) -> None: ...
+
+    def ask(self, event: e.Asked) -> Future[e.Answer]: ...
+
+    def new_request(self) -> str: ...
 
 
 class Attempts:
@@ -72,6 +78,9 @@ class Attempts:
             reporter=reporter,
             steps=tuple(task.steps),
             process=task.process,
+            purse=AskingPurse(
+                home.machine.spending, home.ask, home.post, home.now, home.new_request, uid=uid, attempt=attempt
+            ),
             lender=home.keeper.lender(uid, attempt) if home.keeper is not None else None,
         )
         seen = task.spec.anchor is not None and bool(task.spec.anchor.display)

@@ -10,6 +10,8 @@ from typing import Any
 from traitlets import Enum, Int, TraitError, Unicode
 from traitlets.config import SingletonConfigurable
 
+from .core.limits import BadBudget, Limits, parse_budget
+from .core.model import TIERS
 from .errors import UsageError
 
 TABLES = ("resources", "databases", "servers", "tests", "containers")  # what tasks share
@@ -37,6 +39,10 @@ class Orchestra(SingletonConfigurable):
     fast_slots = Int(8, min=1, help="Agents of the tier fast that run at once.").tag(config=True)
     standard_slots = Int(4, min=1, help="Agents of the tier standard that run at once.").tag(config=True)
     strong_slots = Int(2, min=1, help="Agents of the tier strong that run at once.").tag(config=True)
+    budget = Unicode("", help="What the notebook's agents may spend in all, such as tokens=2M,usd=5.").tag(config=True)
+    fast_budget = Unicode("", help="What agents of the tier fast may spend in all.").tag(config=True)
+    standard_budget = Unicode("", help="What agents of the tier standard may spend in all.").tag(config=True)
+    strong_budget = Unicode("", help="What agents of the tier strong may spend in all.").tag(config=True)
     base_url = Unicode("", help="Where models answer, such as http://127.0.0.1:8000/v1; found when empty.").tag(
         config=True
     )
@@ -102,6 +108,14 @@ class Orchestra(SingletonConfigurable):
             except TraitError as error:
                 raise UsageError(f"{found}: [tool.jupyter_orchestra] {error}") from None
         return found, declared
+
+    def budgets(self) -> dict[str, Limits]:
+        """The limits of the notebook and of the tiers, by the name of the account. Raises UsageError."""
+        names = {"notebook": "budget"} | {f"tier:{tier}": f"{tier}_budget" for tier in TIERS}
+        try:
+            return {account: parse_budget(text) for account, name in names.items() if (text := getattr(self, name))}
+        except BadBudget as error:
+            raise UsageError(f"c.Orchestra: {error}") from None
 
     def lines(self) -> list[str]:
         """Each setting with its value and meaning."""

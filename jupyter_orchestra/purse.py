@@ -8,7 +8,7 @@ from concurrent.futures import Future
 
 from .core import events as e
 from .core.limits import Amounts, Limits, OverBudget
-from .core.spending import ReserveAsked, Settled, Spending, Spent
+from .core.spending import Spending
 
 
 class AskingPurse:
@@ -57,11 +57,11 @@ class AskingPurse:
         if not self._spending.budget.limited(self._account):
             return Reserved(lambda actual: self.spend(actual or Amounts()))
         id = self._new_id()
-        wish = ReserveAsked(
+        wish = e.ReserveAsked(
             self._now(), self._new_id(), id=id, amounts=amounts,
             uid=self._uid, attempt=self._attempt, turn=self._turn, tier=self._tier,
         )  # fmt: skip
-        reserved = Reserved(lambda actual: self._post(Settled(self._now(), id, actual)))
+        reserved = Reserved(lambda actual: self._post(e.Settled(self._now(), id, actual)))
         try:
             answer = await asyncio.shield(asyncio.wrap_future(self._ask(wish)))
         except BaseException:  # it may be granted all the same, and nothing was begun
@@ -74,7 +74,7 @@ class AskingPurse:
     def spend(self, amounts: Amounts) -> None:
         """Tell of what was spent."""
         if amounts != Amounts():
-            self._post(Spent(self._now(), amounts=amounts, uid=self._uid, turn=self._turn, tier=self._tier))
+            self._post(e.Spent(self._now(), amounts=amounts, uid=self._uid, turn=self._turn, tier=self._tier))
 
     @property
     def _account(self) -> str:

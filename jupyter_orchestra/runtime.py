@@ -33,7 +33,13 @@ log = logging.getLogger("jupyter_orchestra")
 YIELD = 1e-5  # seconds: an answered cell gets the interpreter lock, so that its prompt is back first
 PROMPT = 0.004  # seconds by which a task starts later that a cell with a card dispatched: its prompt comes first
 THREADS = 8  # for what would block the loop: disks, mostly
-AT_ONCE = (e.TasksDispatched, e.MessageSent, e.LeaseAsked, e.LeaseExtendAsked)  # what need not stand to be answered
+AT_ONCE = (
+    e.TasksDispatched,
+    e.MessageSent,
+    e.LeaseAsked,
+    e.LeaseExtendAsked,
+    e.ReserveAsked,
+)  # what need not stand to be answered
 DISK_EVERY = 2.0  # seconds between two looks at the disk while something runs
 
 
@@ -236,7 +242,7 @@ class Runtime:
                     # A dispatch or a lease is answered at once; what was done to tasks is answered when it stands.
                     if isinstance(event, AT_ONCE) or self.machine.state.blocked:
                         self._answer(wish)
-                        if not isinstance(event, e.LeaseAsked):
+                        if not isinstance(event, e.LeaseAsked | e.ReserveAsked):
                             time.sleep(YIELD)
                     else:
                         later.append(partial(self._answer, wish))

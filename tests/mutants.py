@@ -65,6 +65,25 @@ MUTANTS = (
     Mutant("ageing is off", "self.since / AGEING - self.priority", "-self.priority", "waiting.py"),
     Mutant("the priority is reversed", "/ AGEING - self.priority", "/ AGEING + self.priority", "waiting.py"),
     Mutant(
+        "overdraft: nothing refuses a reservation",
+        "        if why := self.refusal(account, amounts):\n            return why\n        self.state.held",
+        "        self.state.held",
+        "budget.py",
+    ),
+    Mutant(
+        "what is above a task is not asked",
+        "            todo += [parent for parent in found.parents if parent not in todo]\n",
+        "",
+        "budget.py",
+    ),
+    Mutant(
+        "what was under way when the kernel died is forgotten",
+        "        for id in self.budget.unsettled():\n            self.budget.settle(id)\n        for tier",
+        "        for tier",
+        "spending.py",
+    ),
+    Mutant("paused time counts", "            self.spending.rests(task, now)\n", "            pass\n"),
+    Mutant(
         "expiry frees",
         '        for lease in over:\n            lease.state = "fencing"\n',
         "        for lease in over:\n            self.release(lease.id)\n",

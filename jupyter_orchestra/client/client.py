@@ -206,6 +206,7 @@ class Client:
             snapshot=later,
             capture=capture,
             needs=request.needs,
+            budget=request.budget,
             place=place,
             anchor=self.context.anchor(uid, request),
         )

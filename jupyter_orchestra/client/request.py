@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ..core.limits import BadBudget, Limits, parse_budget
 from ..core.model import ROLES, Delivery, When
 from ..core.needs import BadNeed, Need, parse_all
 from ..errors import NotAvailableError, UsageError
@@ -21,7 +22,6 @@ LONGEST = 3.2e7  # seconds: a year
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 LATER_WORKERS = ("codex", "browser")
 LATER = {
-    "budget": "--budget limits what a task spends and budgets are",
     "on": "--on cluster is",
     "allow": "--allow widens what a browser task may visit and browser workers are",
     "review": "--review is",
@@ -50,6 +50,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     role: str
     needs: tuple[Need, ...]  # as they were written
+    budget: Limits
     inherit: bool  # an agent also sees the master's conversation
     local: Mapping[str, Any]  # what is bound in the function that dispatches, which a task does not see
     card: bool  # whether the cell shows a card of the task
@@ -78,6 +79,7 @@ def make_request(
     role: str | None = None,
     inherit: bool = False,
     needs: Any = (),
+    budget: Any = None,
     local: Mapping[str, Any] | None = None,
     card: bool = False,
     later: Mapping[str, Any] | None = None,
@@ -144,6 +146,7 @@ def make_request(
         model=str(model or ""),
         role="" if worker != "agent" else str(role or "worker"),
         needs=read_needs(needs),
+        budget=read_budget(budget),
         inherit=bool(inherit),
         local=local or {},
         card=card,
@@ -160,6 +163,18 @@ def read_needs(needs: Any) -> tuple[Need, ...]:
         return parse_all(needs if isinstance(needs, str) else ",".join(needs))
     except BadNeed as error:
         raise UsageError(f"--needs: {error}") from None
+
+
+def read_budget(budget: Any) -> Limits:
+    """Limits from a text such as ``tokens=200k,usd=1.50`` or a mapping of the same words. Raises UsageError."""
+    if budget is None or budget == "" or budget == {}:
+        return Limits()
+    if not isinstance(budget, str | Mapping):
+        raise UsageError(f"--budget takes limits such as tokens=200k,usd=1.50,seconds=90, not {budget!r}")
+    try:
+        return parse_budget(budget)
+    except BadBudget as error:
+        raise UsageError(f"--budget: {error}") from None
 
 
 def is_text(text: str) -> bool:

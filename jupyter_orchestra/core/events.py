@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from .leases import Lease
+from .limits import Amounts, Limits
 from .model import Anchor, Ask, Blob, Capture, Failure, Kind, Process, Result, Spec
 from .needs import Need
 
@@ -278,6 +279,42 @@ class LeaseTaken(Event, frozen=True):
     why: str
 
 
+# budgets
+
+
+class ReserveAsked(Asked, frozen=True, omit_defaults=True, kw_only=True):
+    """Someone is about to spend at most so much: an attempt of a task, or a turn of the master."""
+
+    id: str  # of the reservation, never used again
+    amounts: Amounts
+    uid: str = ""
+    attempt: int = 0
+    turn: int = 0
+    tier: str = ""  # of the model that the turn asks
+
+
+class Settled(Event, frozen=True, omit_defaults=True):
+    """It was spent: so much, or nobody knows (then all that was reserved)."""
+
+    id: str
+    amounts: Amounts | None = None
+
+
+class Spent(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """Someone has spent what they had not reserved."""
+
+    amounts: Amounts
+    uid: str = ""
+    turn: int = 0
+    tier: str = ""
+
+
+class BudgetsDeclared(Event, frozen=True):
+    """The limits of the notebook ("notebook"), of what is above it ("user") and of tiers ("tier:fast") were set."""
+
+    limits: dict[str, Limits]
+
+
 # the conversation
 
 
@@ -423,6 +460,10 @@ AnyEvent = (
     | LeasesRenewed
     | LeaseFenced
     | LeaseTaken
+    | ReserveAsked
+    | Settled
+    | Spent
+    | BudgetsDeclared
     | ResultShown
     | TimePassed
     | JournalBlocked

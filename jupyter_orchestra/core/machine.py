@@ -14,6 +14,7 @@ import msgspec
 
 from . import events as e
 from . import naming, questions
+from .budget import BudgetState
 from .controller import OF_CONTROLLER, Controller, ControllerState, is_slot, needs_of, next_lease
 from .conversation import OF_CONVERSATION, Conversation
 from .leases import Lease
@@ -33,6 +34,7 @@ from .model import (
 )
 from .naming import Refusal
 from .needs import Need
+from .spending import OF_SPENDING, Spending
 from .talk import Talk
 from .transitions import TRANSITIONS, IllegalTransition
 
@@ -62,6 +64,7 @@ class MachineState(msgspec.Struct):
     later: dict[str, float] = {}  # uid of a blocked task -> when it is tried again
     talk: Talk = msgspec.field(default_factory=Talk)
     control: ControllerState = msgspec.field(default_factory=ControllerState)
+    budgets: BudgetState = msgspec.field(default_factory=BudgetState)
 
 
 class Machine:
@@ -76,6 +79,8 @@ class Machine:
         self._out: list[e.Command] = []
         self._shown: set[str] = set()
         self.conversation = Conversation(self.state.talk, self.state.tasks, self.cohort, self._show, self._next_number)
+        self.spending = Spending(self.state.budgets, self.state.tasks)
+        self._now = 0.0  # of the fact that is handled
         self._restore_leases()
         self.controller = Controller(
             self.state.control, self.state.tasks, self._kind, begin=self._begin, go_on=self._resume,
@@ -97,7 +102,8 @@ class Machine:
 
     def due(self) -> float | None:
         """When the next :class:`~.events.TimePassed` is wanted, POSIX seconds."""
-        moments = (self._due[0][0] if self._due else None, self.conversation.due(), self.controller.due())
+        first = self._due[0][0] if self._due else None
+        moments = (first, self.conversation.due(), self.controller.due(), self.spending.due())
         return min((at for at in moments if at is not None), default=None)
 
     def inputs(self, task: Task) -> dict[str, Input]:
@@ -138,7 +144,7 @@ class Machine:
         IllegalTransition
             When the machine itself has a bug.
         """
-        self._out, self._shown = [], set()
+        self._out, self._shown, self._now = [], set(), event.at
         try:
             self._take(event)
         except Refusal as refusal:
@@ -154,6 +160,9 @@ class Machine:
             return
         if type(event) in OF_CONTROLLER:
             self.controller.handle(event)
+            return
+        if type(event) in OF_SPENDING:
+            self._out += self.spending.handle(event)
             return
         handler: Callable[[Any], None] = _HANDLERS[type(event)].__get__(self)
         handler(event)
@@ -175,6 +184,7 @@ class Machine:
                 state.tasks[uid].stopping = False
             self._release(uid, attempt)
         self.controller.kernel_started(going_on, event.at)
+        self.spending.kernel_started(state.tiers)
         for task in list(state.tasks.values()):
             if task.uid in going_on:
                 self._go_on(task)
@@ -209,6 +219,8 @@ class Machine:
         """Its worker goes on from its last step or with its process, and asks again what it had asked."""
         self._ask(task, [ask for ask in task.asks if ask.proposal])
         self._out.append(e.StartTask(task.uid, task.attempt))
+        if task.state is S.RUNNING:
+            self.spending.started(task, self._now)
         if task.state is S.PAUSED:
             self._out.append(e.PauseTask(task.uid, task.attempt))
             if task.gave and task.yielded:
@@ -232,6 +244,9 @@ class Machine:
 
     def _on_time_passed(self, event: e.TimePassed) -> None:
         self.controller.tick(event.at)
+        for late, why in self.spending.out_of_time(event.at):
+            if late.state is S.RUNNING and not late.stopping:
+                self._stop_for(late, Failure("budget", "OverBudget", why), event.at)
         while self._due and self._due[0][0] <= event.at:
             _, uid = heappop(self._due)
             task = self.state.tasks.get(uid)
@@ -271,6 +286,8 @@ class Machine:
                 raise Refusal(f"tasks may dispatch tasks {DEPTH} deep at most")
             if spec.needs and (why := self.controller.impossible(spec.needs)):
                 raise Refusal(why)
+        if why := self.spending.refusal(event.tasks):
+            raise Refusal(why)
         proposed = bool(event.turn) and self.conversation.admit(event)
         for spec, name in zip(event.tasks, names, strict=True):
             self._retire_name(name, event.at)
@@ -285,6 +302,7 @@ class Machine:
             state.tasks[spec.uid], state.names[name] = task, spec.uid
             self._unended += 1
             self._cohorts.setdefault(spec.cohort, {})[spec.uid] = None
+            self.spending.dispatched(task, state.kinds[spec.worker].agent)
             self._show(task)
         for spec in event.tasks:
             for _, uid in afters[spec.uid]:
@@ -480,6 +498,7 @@ class Machine:
         if not mates:
             del self._cohorts[task.spec.cohort]
         self.conversation.forget(task.uid)
+        self.spending.forget(task.uid)
         if self.state.names.get(task.name) == task.uid:
             del self.state.names[task.name]
         self._out.append(e.DropTask(task.uid))
@@ -779,6 +798,7 @@ class Machine:
         self._move(task, S.RUNNING, now)
         if task.spec.timeout is not None:
             self._arm(task, now + task.spec.timeout)
+        self.spending.started(task, now)
         self._out.append(e.StartTask(task.uid, task.attempt))
 
     def _arm(self, task: Task, deadline: float) -> None:
@@ -786,7 +806,10 @@ class Machine:
         heappush(self._due, (deadline, task.uid))
 
     def _time_out(self, task: Task, now: float) -> None:
-        failure = Failure("timeout", "TimedOut", f"it ran longer than its {task.spec.timeout:g} s")
+        self._stop_for(task, Failure("timeout", "TimedOut", f"it ran longer than its {task.spec.timeout:g} s"), now)
+
+    def _stop_for(self, task: Task, failure: Failure, now: float) -> None:
+        """It must not run on, for that reason."""
         task.stopping = True
         self._out.append(e.StopTask(task.uid, task.attempt))
         if self._kind(task).cooperative:
@@ -815,7 +838,7 @@ class Machine:
 
     def _end_stopped(self, task: Task, now: float) -> None:
         """A stop took effect: it was a cancel, or the time had run out."""
-        if task.failure is not None and task.failure.kind == "timeout":
+        if task.failure is not None and task.failure.kind in ("timeout", "budget"):
             task.stopping = False
             self._fail(task, task.failure, now)
         else:
@@ -836,6 +859,7 @@ class Machine:
     def _pause(self, task: Task, now: float, reason: str) -> None:
         before = task.state
         if before is S.RUNNING:
+            self.spending.rests(task, now)
             self._out.append(e.PauseTask(task.uid, task.attempt))
             if task.deadline is not None:
                 task.remaining, task.deadline = max(0.0, task.deadline - now), None
@@ -856,6 +880,7 @@ class Machine:
         task.before, task.gave, task.yielded = None, (), False
         self._move(task, before, now)
         if before is S.RUNNING:
+            self.spending.started(task, now)
             self._out.append(e.ResumeTask(task.uid, task.attempt))
             if task.remaining is not None:
                 self._arm(task, now + task.remaining)
@@ -897,6 +922,7 @@ class Machine:
             return
         del self.state.holds[uid]
         self.controller.release(uid, attempt)
+        self.spending.ended(uid, attempt, self._now)
         task = self.state.tasks.get(uid)
         if task is not None and task.state is S.QUEUED:
             self._enqueue(task)

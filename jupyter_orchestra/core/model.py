@@ -104,7 +104,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why an attempt did not succeed. ``kind``: exception, exit, killed, timeout, start or snapshot."""
+    """Why an attempt did not succeed. ``kind``: exception, exit, killed, timeout, start, snapshot or budget."""
 
     kind: str
     name: str  # the exception's class, or the kind in one word
@@ -178,8 +178,8 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
     replace: bool = False
     snapshot: bool = False  # the capture follows, as SnapshotTaken
     capture: Capture | None = None
+    budget: Limits = Limits()  # what it may spend
     needs: tuple[Need, ...] = ()  # what it leases for as long as it runs
-    budget: Limits = Limits()  # what it and the tasks below it may spend
     place: Place = Place()
     anchor: Anchor | None = None
 

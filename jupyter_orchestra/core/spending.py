@@ -12,45 +12,12 @@ from typing import Any
 
 from . import events as e
 from .budget import Budget, BudgetState
-from .limits import Amounts, Limits
+from .limits import Amounts
 from .model import Spec, Task
 from .naming import Refusal
 
 NOTEBOOK = "notebook"
 USER = "user"
-
-
-class ReserveAsked(e.Asked, frozen=True, omit_defaults=True, kw_only=True):
-    """Someone is about to spend at most so much: an attempt of a task, or a turn of the master."""
-
-    id: str  # of the reservation, never used again
-    amounts: Amounts
-    uid: str = ""
-    attempt: int = 0
-    turn: int = 0
-    tier: str = ""  # of the model that the turn asks
-
-
-class Settled(e.Event, frozen=True, omit_defaults=True):
-    """It was spent: so much, or nobody knows (then all that was reserved)."""
-
-    id: str
-    amounts: Amounts | None = None
-
-
-class Spent(e.Event, frozen=True, omit_defaults=True, kw_only=True):
-    """Someone has spent what they had not reserved."""
-
-    amounts: Amounts
-    uid: str = ""
-    turn: int = 0
-    tier: str = ""
-
-
-class BudgetsDeclared(e.Event, frozen=True):
-    """The limits of the notebook ("notebook"), of what is above it ("user") and of tiers ("tier:fast") were set."""
-
-    limits: dict[str, Limits]
 
 
 class Spending:
@@ -160,7 +127,7 @@ class Spending:
         handler: Callable[[Any], list[e.Command]] = _HANDLERS[type(event)].__get__(self)
         return handler(event)
 
-    def _on_reserve_asked(self, event: ReserveAsked) -> list[e.Command]:
+    def _on_reserve_asked(self, event: e.ReserveAsked) -> list[e.Command]:
         if event.uid:
             task = self._tasks.get(event.uid)
             if task is None or task.attempt != event.attempt or task.ended:
@@ -172,11 +139,11 @@ class Spending:
             raise Refusal(why)
         return [e.Accepted(event.request)]
 
-    def _on_settled(self, event: Settled) -> list[e.Command]:
+    def _on_settled(self, event: e.Settled) -> list[e.Command]:
         self.budget.settle(event.id, event.amounts)
         return []
 
-    def _on_spent(self, event: Spent) -> list[e.Command]:
+    def _on_spent(self, event: e.Spent) -> list[e.Command]:
         task = self._tasks.get(event.uid)
         if task is not None:
             self.budget.spend(self.account_of(task.uid), event.amounts)
@@ -184,7 +151,7 @@ class Spending:
             self.budget.spend(self.account_of_turn(event.tier), event.amounts)
         return []
 
-    def _on_budgets_declared(self, event: BudgetsDeclared) -> list[e.Command]:
+    def _on_budgets_declared(self, event: e.BudgetsDeclared) -> list[e.Command]:
         for name, limits in event.limits.items():
             if name.startswith("tier:"):
                 self._open_tier(name.removeprefix("tier:"))
@@ -218,9 +185,9 @@ def _holder(uid: str, attempt: int) -> str:
 
 
 _HANDLERS: dict[type[e.Event], Callable[..., list[e.Command]]] = {
-    ReserveAsked: Spending._on_reserve_asked,
-    Settled: Spending._on_settled,
-    Spent: Spending._on_spent,
-    BudgetsDeclared: Spending._on_budgets_declared,
+    e.ReserveAsked: Spending._on_reserve_asked,
+    e.Settled: Spending._on_settled,
+    e.Spent: Spending._on_spent,
+    e.BudgetsDeclared: Spending._on_budgets_declared,
 }
 OF_SPENDING = frozenset(_HANDLERS)

@@ -84,7 +84,12 @@ def dispatch_flags() -> Flags:
         ":r), container:NAME, gpu:N, mem=2GiB, terminal, or what the project declares (NAME=N)",
     )  # fmt: skip
     later = "not available yet"
-    add("--budget", default=None, metavar="LIMITS", help=later)
+    add(
+        "--budget",
+        default=None,
+        metavar="LIMITS",
+        help="what it may spend: tokens=200k, usd=1.50, seconds=90 (also 5m), tools=40; default: no limit",
+    )
     add("--on", default=None, metavar="cluster", help=later)
     add("--allow", default=None, metavar="HOST,...", help=later)
     add("--review", action="store_true", help=later)

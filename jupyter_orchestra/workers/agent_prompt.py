@@ -83,6 +83,9 @@ def unfinished(cut: str) -> str:
     )
 
 
+NEARLY_SPENT = "[notebook] Your budget is nearly spent: finish, and call final_result."
+
+
 def nearly_over(left: int) -> str:
     """What an agent is told near the end of its steps."""
     return f"[notebook] {left} more replies are left: finish, and call final_result."

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import time
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import cloudpickle  # type: ignore[import-untyped]
+import msgspec
 
+from ..core.limits import Amounts, OverBudget
 from ..core.model import Failure, Result, Usage
 from ..core.plain import plain
 from ..core.ports import Failed, Finished, Job, Outcome
+from ..core.purse import Reservation
 from ..errors import ModelError
-from ..models.values import Call, Item, Model, Reply, Request, TextDelta, Waiting
+from ..models.usage import Meter
+from ..models.values import Call, Item, Model, ModelUsage, Priced, Reply, Request, TextDelta, Waiting
 from . import agent_prompt as prompt
 from .agent_hands import Given, Hands, waited
 from .agent_tools import Role
@@ -26,6 +31,9 @@ from .starting import not_started
 REMINDERS: Final = 2  # times that it is told to give a result
 SAME: Final = 3  # equal calls in a row from which it is told, and then failed
 CALLS: Final = 16  # in one step
+SHORTEST_REPLY: Final = 256  # tokens that a reply needs to be of use
+LONGEST_REPLY: Final = 8_192  # tokens of a reply whose budget is limited
+NEARLY_SPENT: Final = 0.15  # of a budget, from which it is told
 WARNED: Final = 3  # replies left from which it is told
 
 
@@ -44,6 +52,13 @@ class GaveUp(Exception):
         self.name = name
 
 
+class _Reserved(NamedTuple):
+    """What is kept for one request, and how many tokens its reply may have; 0: as many as the endpoint gives."""
+
+    kept: Reservation
+    most: int
+
+
 class Turns:
     """One attempt: its conversation, and how it stands. ``steps``: replies that it has at most."""
 
@@ -58,6 +73,7 @@ class Turns:
         self._last: tuple[str, str] | None = None  # the last call
         self._shorter = False  # the context was once too full
         self._tokens_in = self._tokens_out = 0
+        self._meter, self._told_of_budget = Meter(), False
         self._cost: float | None = 0.0  # None once one request's is not known
 
     def pause(self) -> None:
@@ -82,7 +98,8 @@ class Turns:
         except ModelError as error:
             failure = Failure("exception", "ModelError", str(error))
         except GaveUp as error:
-            failure = Failure("exception", error.name, str(error))
+            kind = "budget" if error.name == "OverBudget" else "exception"
+            failure = Failure(kind, error.name, str(error))
         except TooLarge as error:
             failure = Failure("start", "TooLarge", str(error))
         except KeyError:
@@ -133,6 +150,9 @@ class Turns:
             self._reminders = 0
         if (left := self._steps - self._replies) == WARNED:
             said.append(prompt.nearly_over(left))
+        if not self._told_of_budget and self._job.purse.left() < NEARLY_SPENT:
+            self._told_of_budget = True
+            said.append(prompt.NEARLY_SPENT)
         if said:
             await self._keep([prompt.message(text) for text in said])
 
@@ -151,6 +171,9 @@ class Turns:
         model, name = await self._access.model(spec.tier or "standard", spec.model)
         items = prompt.shortened(self._items) if self._shorter else self._items
         request = Request(prompt.instructions(self._role, self._steps), tuple(items), self._hands.tools, name)
+        reserved = await self._reserve(model, request)
+        if reserved.most:
+            request = msgspec.structs.replace(request, max_tokens=reserved.most)
         text = ""
         stream = model.stream(request)
         try:
@@ -166,10 +189,32 @@ class Turns:
                         self._tokens_in += found.usage.tokens_in
                         self._cost = _sum(self._cost, found.usage.cost)
                         self._tokens_out += found.usage.tokens_out
+                        self._meter.learn(request, found.usage)
+                        reserved.kept.settle(_amounts(found.usage))
                         return found
         finally:
+            reserved.kept.settle()  # nobody has seen what it cost
             await stream.aclose()  # type: ignore[attr-defined]
         raise ModelError("cut", "the model's answer ended too early: retry the task")
+
+    async def _reserve(self, model: Model, request: Request) -> _Reserved:
+        """Keep what the request may cost at most. Raises GaveUp when its budget does not hold that much."""
+        purse = self._job.purse
+        room = purse.room()
+        asked = self._meter.most(request)
+        limits = [] if room.tokens is None else [room.tokens - asked]
+        limits += [] if room.tokens_out is None else [room.tokens_out]
+        most = 0
+        if limits or room.microusd is not None:
+            most = max(SHORTEST_REPLY, min([*limits, LONGEST_REPLY]))  # if less is left, the refusal says of what
+        cost = 0.0
+        if room.microusd is not None and isinstance(model, Priced):
+            cost = await model.cost(ModelUsage(tokens_in=asked, tokens_out=most), request.model) or 0.0
+        try:
+            amounts = Amounts(tokens_in=asked, tokens_out=most, microusd=math.ceil(cost * 1e6))
+            return _Reserved(await purse.reserve(amounts), most)
+        except OverBudget as error:
+            raise GaveUp("OverBudget", str(error)) from None
 
     async def _answer(self, calls: tuple[Call, ...]) -> None:
         """Carry out the calls of one reply, in order."""
@@ -181,8 +226,14 @@ class Turns:
             elif self._repeats(call):
                 said = prompt.REPEATED
             else:
+                self._spend_a_call()
                 said = await self._hands.carry_out(call)
             await self._keep([prompt.answer(call.call_id, said)])
+
+    def _spend_a_call(self) -> None:
+        if self._job.purse.room().tool_calls == 0:
+            raise GaveUp("OverBudget", "its budget of tool calls is spent")
+        self._job.purse.spend(Amounts(tool_calls=1))
 
     def _repeats(self, call: Call) -> bool:
         """Whether a call has come too often in a row. Raises GaveUp when it was told so before."""
@@ -243,3 +294,10 @@ def _report(given: Given) -> str:
     if given.artifacts:
         parts.append("Files: " + ", ".join(f"`{os.path.basename(artifact.name)}`" for artifact in given.artifacts))
     return "\n\n".join(part for part in parts if part)
+
+
+def _amounts(usage: ModelUsage) -> Amounts:
+    """What a request has cost."""
+    return Amounts(
+        tokens_in=usage.tokens_in, tokens_out=usage.tokens_out, microusd=math.ceil((usage.cost or 0.0) * 1e6)
+    )

@@ -63,7 +63,7 @@ def test_a_flag_that_cannot_be_right_is_one_line(nb: LiveKernel, flags: str, sai
 @pytest.mark.parametrize(
     "flags",
     [
-        "--budget tokens=5", "--on cluster", "--allow example.org",
+        "--on cluster", "--allow example.org",
         "--review", "--isolate worktree",
     ],
 )  # fmt: skip
@@ -159,7 +159,8 @@ def test_a_cycle_through_the_api_is_refused(nb: LiveKernel) -> None:
 
 def test_options_of_the_api_are_checked_alike(nb: LiveKernel) -> None:
     assert "has no option 'afer'" in refused(nb, "jo.dispatch('1', afer='x')")
-    assert "not available yet" in refused(nb, "jo.dispatch('1', budget={'tokens': 5})")
+    assert "not available yet" in refused(nb, "jo.dispatch('1', allow=['example.org'])")
+    assert "did you mean tokens?" in refused(nb, "jo.dispatch('1', budget={'tokns': 5})")
     assert "the body must be text, not int" in refused(nb, "jo.dispatch(1)")
     assert "--timeout takes seconds" in refused(nb, "jo.dispatch('1', timeout=True)")
     assert "--retry takes a whole number" in refused(nb, "jo.dispatch('1', retry=None)")
