@@ -63,6 +63,7 @@ class App:
         self.shell = shell
         self.config = Orchestra.instance(parent=shell)
         self.controlling = Controlling(self._take_settings(), self._notebook())
+        self.controlling.check()
         self._journal: Journal | None = None
         self._runtime: Runtime | None = None
         self._made: Runtime | None = None

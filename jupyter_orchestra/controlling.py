@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,16 @@ class Controlling:
             file, table = self._found or (self.project / "pyproject.toml", {})
             self._declared = read(table, file)
         return self._declared
+
+    def check(self) -> None:
+        """Say at the cell what is wrong with what the project's file declares; then nothing of it is there."""
+        if self._found is None or not self._found[1]:
+            return
+        try:
+            self.declared()
+        except UsageError as error:
+            print(f"jupyter_orchestra: {error}", file=sys.stderr)
+            self._found = self._found[0], {}
 
     def keep(self, runtime: Runtime, launcher: Launcher, folder: Path, mark: str) -> None:
         """Give a runtime its keeper, and tell it what there is to be leased."""
@@ -130,13 +141,7 @@ class Controlling:
         from .resources.server import ServerProvider
         from .resources.tests import TestRunner
 
-        try:
-            declared = self.declared()
-        except UsageError as error:
-            log.warning("%s", error)
-            from .resources.declared import Declared
-
-            declared = self._declared = Declared(self.project / "pyproject.toml")
+        declared = self.declared()
 
         def living(lease: str) -> bool:
             return lease in runtime.machine.controller.leases

@@ -332,7 +332,9 @@ def test_a_gather_says_that_the_disk_does_not_take_the_journal(start_kernel: Sta
         ("kernel_slots = 'many'", "kernel_slots"),
         ("kernel_slots = 0", "kernel_slots"),
         ("[", "can't be read"),
-        ("[tool.jupyter_orchestra.resources]\npress = 1", "not available yet in this version"),
+        ('[tool.jupyter_orchestra.mcp.files]\ncommand = ["x"]', "not available yet in this version"),
+        ("[tool.jupyter_orchestra.resources]\npress = 0", "press"),
+        ('[tool.jupyter_orchestra.servers.web]\ncomand = "x"', "did you mean command?"),
     ],
 )
 def test_a_project_file_that_cannot_be_right_is_one_line_and_the_rest_works(
