@@ -1,4 +1,7 @@
-"""The composition root: builds the orchestra of one kernel and ties it to IPython; it alone knows everybody."""
+"""The composition root: builds the orchestra of one kernel and ties it to IPython; it alone knows everybody.
+
+Longer than the other modules, since who knows everybody has much to name; nothing is decided here.
+"""
 
 from __future__ import annotations
 

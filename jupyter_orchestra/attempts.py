@@ -33,7 +33,6 @@ class Home(Protocol):
     folder: Path
     sink: Sink | None
     keeper: Keeper | None
-    leaving: bool
     now: Callable[[], float]
 
     @property
@@ -172,7 +171,7 @@ class Attempts:
         try:
             return Blocked(reason) if (reason := no_room(job.folder)) else await self._carry_out(job)
         finally:
-            if not self._home.leaving and emptied(job.folder):
+            if emptied(job.folder):
                 self._folders.append(job.folder)
 
     async def _carry_out(self, job: Job) -> Outcome:

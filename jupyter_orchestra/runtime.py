@@ -82,7 +82,6 @@ class Runtime:
         self.sink: Sink | None = None
         self.master: Master | None = None
         self.keeper: Keeper | None = None
-        self.leaving = False  # the kernel restarts: what runs in processes runs on
         self.epoch, self.max_unfinished, self.tiers = epoch, max_unfinished, dict(tiers or {})
         self.release: Callable[[Capture], None] = lambda capture: None  # told of snapshots that nobody needs any more
         self._inbox: deque[e.Event] = deque()

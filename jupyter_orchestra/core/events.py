@@ -1,4 +1,7 @@
-"""Every fact that comes in (``Event``, past tense) and every wish that goes out (``Command``, imperative)."""
+"""Every fact that comes in (``Event``, past tense) and every wish that goes out (``Command``, imperative).
+
+Longer than the other modules on purpose: a list of short declarations, to be read in one place.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 A lease that is not renewed expires, and that frees nothing: its holder is fenced first (it can do nothing any more),
 and only then somebody else gets what it had. Tokens rise with every grant.
+
+A little longer than other modules: one class, so that all that is granted can be read in one place.
 """
 
 from __future__ import annotations
