@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, cast
 
 from .client.client import Client
 from .config import Orchestra
+from .core import events as e
 from .core.model import TIERS
 from .errors import OrchestraError, UsageError
 from .notebook.context import CellContext
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from .models.access import Access, Chosen
     from .models.discovery import Config, Found
     from .models.endpoint import Endpoint, Wire
+    from .models.pressure import Pressures
     from .models.values import Model
     from .runtime import Runtime
 
@@ -53,6 +56,7 @@ class Conversing:
         self._config, self._client, self._context, self._replies = config, client, context, replies
         self._announce, self._who = announce, ""
         self._access: Access | None = None
+        self._pressures: Pressures | None = None
         self.recorder = Recorder()
         config.observe(
             self._on_settings, [f"{tier}_model" for tier in TIERS] + ["base_url", "api_key_env", "wire", "window"]
@@ -64,8 +68,15 @@ class Conversing:
         """The models, for whoever needs one."""
         if self._access is None:
             from .models.access import Access
+            from .models.pressure import Pressures
 
-            self._access = Access(self._discover, _connect)
+            self._pressures = Pressures(
+                lambda tier: self.tiers().get(tier, 0),
+                self._on_pressure,
+                time.monotonic,
+                asyncio.get_running_loop().call_later,
+            )
+            self._access = Access(self._discover, _connect, self._pressures)
         return self._access
 
     def master(self, namespace: dict[str, Any]) -> Master:
@@ -88,6 +99,12 @@ class Conversing:
     def tiers(self) -> dict[str, int]:
         """How many agents of each tier run at once."""
         return {tier: getattr(self._config, f"{tier}_slots") for tier in TIERS}
+
+    def _on_pressure(self, tier: str, slots: int) -> None:
+        """Fewer requests at once while a model refuses or fails, and more again afterwards."""
+        runtime = self._client.runtime
+        now = {name: self._pressures.slots(name) if self._pressures else usual for name, usual in self.tiers().items()}
+        runtime.post(e.TiersDeclared(runtime.now(), {**now, tier: slots}))
 
     async def _choose(self, tier: str, model: str) -> Chosen | None:
         if self._config.master == "rules":
