@@ -175,11 +175,11 @@ def test_the_processes_of_a_stopped_holder_are_dead_before_another_has_it(
 
 
 def test_a_renewed_lease_lasts(own: Own, folder: Path) -> None:
-    short = Own(folder, ttl=0.6)
+    short = Own(folder, ttl=3.0)
     try:
         assert not isinstance(short.claim(press(), id="short"), Busy)
-        for _ in range(6):
-            time.sleep(0.2)
+        for _ in range(5):
+            time.sleep(0.8)
             short.broker.renew(["short"]).result(10)
             assert isinstance(own.claim(press()), Busy)
     finally:
