@@ -153,6 +153,15 @@ def test_what_was_under_way_when_the_kernel_died_counts_as_spent() -> None:
     assert played.machine.spending.budget.room("task:a").tokens == 20
 
 
+def test_so_does_what_a_turn_of_the_master_had_reserved() -> None:
+    played = Played()
+    played.tell(e.BudgetsDeclared(played.now, {"notebook": Limits(tokens=100)}))
+    played.tell(e.ReserveAsked(played.now, "1", id="1", amounts=Amounts(tokens_in=30), turn=1))
+    played.tell(e.KernelStarted(played.now, 2, (Kind("agent", 4, agent=True),)))
+    assert played.machine.spending.budget.unsettled() == []
+    assert played.machine.spending.budget.room("notebook").tokens == 70
+
+
 def test_a_task_whose_time_is_spent_is_stopped_and_says_so() -> None:
     played = Played()
     played.dispatch("a", worker="shell", tier="", budget=Limits(millis=5_000))
