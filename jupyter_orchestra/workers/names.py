@@ -291,6 +291,8 @@ class Walk:
             self._read(node.id)
         if not isinstance(node.ctx, ast.Load):
             self._bind(node.id)  # a deleted name is settled as well: what the namespace held is gone
+        if isinstance(node.ctx, ast.Del) and self._scope.kind == "class":  # but a class then sees what is around it
+            self._flow.sure.discard((self._scope.number, node.id))
 
     def _visit_Assign(self, node: ast.Assign) -> None:
         self._visit(node.value)

@@ -22,6 +22,7 @@ def split(words: str) -> frozenset[str]:
 
 # code, needed, maybe
 NAMES = [
+    ("class A:\n  import math as a\n  del a\n  a = a", "", "a"),
     # plain statements
     ("x", "x", ""),
     ("x = 1", "", ""),
