@@ -53,6 +53,7 @@ class Master(NamedTuple):
     cohort: str
     anchor: Anchor | None
     context: str = ""  # what has been said, for agents that may know it
+    literal: bool = False  # it carries out the person's own words
 
 
 class Client:
@@ -163,7 +164,7 @@ class Client:
                 drafts.append((uuid.uuid4().hex[:16], found, *self._capture(found)))
             specs = [
                 msgspec.structs.replace(
-                    self._spec(*draft), origin=Origin.MASTER, cohort=by.cohort, anchor=by.anchor,
+                    self._spec(*draft), origin=Origin.MASTER, literal=by.literal, cohort=by.cohort, anchor=by.anchor,
                     context=by.context if draft[1].inherit else "",
                 )
                 for draft in drafts

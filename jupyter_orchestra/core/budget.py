@@ -6,7 +6,7 @@ never spends what its parents do not have. Reserved plus spent never exceeds a l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import msgspec
@@ -175,7 +175,7 @@ class Budget:
         chain = [found for _, found in self._chain(account)]
         free = {name: _least(found.free(name) for found in chain) for name in COUNTED}
         own = self.state.accounts[account].limits
-        return Limits(**free, depth=own.depth, slots=_least(found.limits.slots for found in chain))
+        return Limits(**free, depth=own.depth, slots=own.slots)
 
     def left(self, account: str) -> float:
         """The part from 0 to 1 that is left of what is nearest to its end."""
@@ -228,11 +228,13 @@ class Budget:
                 if not found.live:
                     self._ticking.discard(name)
 
-    def stop_clocks(self) -> None:
-        """Nobody runs, and has not since time was counted last."""
-        for name in self._ticking:
-            self.state.accounts[name].live = []
-        self._ticking.clear()
+    def stop_clocks(self, but: Collection[str] = ()) -> None:
+        """Nobody runs `but` these, and nobody else has since time was counted last."""
+        for name in list(self._ticking):
+            found = self.state.accounts[name]
+            found.live = [who for who in found.live if who in but]
+            if not found.live:
+                self._ticking.discard(name)
 
     def runs_out(self) -> float | None:
         """When the time of an account that runs is over."""

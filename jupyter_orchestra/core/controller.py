@@ -75,6 +75,7 @@ class Controller:
         self.table = LeaseTable(state.leases)
         self._out: list[e.Command] = []
         self._slots: dict[str, int] = {}
+        self._below: dict[str, int] = {}  # slots for what single tasks dispatch, where their budgets limit them
         for wanted in state.wanted.values():
             self._wait_for(wanted)
 
@@ -97,7 +98,7 @@ class Controller:
     def enqueue(self, task: Task) -> None:
         """A task waits for its slots and leases."""
         self.table.add(
-            next_lease(task), task.uid, needs_of(task), task.spec.priority,
+            next_lease(task), task.uid, (*needs_of(task), *self._slots_below(task)), task.spec.priority,
             task.queued_at, task.order,
         )  # fmt: skip
 
@@ -327,7 +328,18 @@ class Controller:
     # the rest
 
     def _declare(self) -> None:
-        self.table.declare({**self.state.declared, **self._slots})
+        self.table.declare({**self.state.declared, **self._slots, **self._below})
+
+    def _slots_below(self, task: Task) -> tuple[Need, ...]:
+        """What a task needs of the slots that the one above it has for all that it dispatches."""
+        above = self._tasks.get(task.spec.parent)
+        if above is None or above.spec.budget.slots is None:
+            return ()
+        name = f"slots:below:{above.uid}"
+        if name not in self._below:
+            self._below[name] = above.spec.budget.slots
+            self._declare()
+        return (Need(name),)
 
     def _wait_for(self, wanted: Wanted) -> None:
         ask = wanted.ask

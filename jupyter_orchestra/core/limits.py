@@ -59,7 +59,7 @@ class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
     children: int | None = None
     output_bytes: int | None = None
     depth: int | None = None  # tasks that dispatch tasks, one below the other
-    slots: int | None = None  # tasks that run at once
+    slots: int | None = None  # tasks that a task dispatches and that run at once
 
     def __bool__(self) -> bool:
         """Whether anything is limited."""

@@ -177,6 +177,8 @@ class Machine:
         self._declare_slots()
         stopping = {uid for uid in state.holds if uid in state.tasks and state.tasks[uid].stopping}
         going_on = {uid for uid in state.holds if uid not in stopping and self._goes_on(uid)}
+        ran_on = {uid for uid in going_on if self._kind(state.tasks[uid]).adoptable}
+        self.spending.kernel_started(state.tiers, ran_on)
         for uid, (attempt, _) in list(state.holds.items()):
             if uid in going_on:
                 continue
@@ -184,7 +186,6 @@ class Machine:
                 state.tasks[uid].stopping = False
             self._release(uid, attempt)
         self.controller.kernel_started(going_on, event.at)
-        self.spending.kernel_started(state.tiers)
         for task in list(state.tasks.values()):
             if task.uid in going_on:
                 self._go_on(task)

@@ -167,6 +167,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
     returns: tuple[str, ...] = ()
     deliver: Delivery = Delivery.TURN
     origin: Origin = Origin.PERSON
+    literal: bool = False  # the person's own words, which the rules planner dispatched: no model wrote them
     parent: str = ""
     cohort: str = ""
     tier: str = ""

@@ -7,12 +7,12 @@ cost that nobody saw the end of is not known.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from . import events as e
-from .budget import Budget, BudgetState
-from .limits import Amounts
+from .budget import UNLIMITED, Budget, BudgetState
+from .limits import Amounts, Limits
 from .model import Spec, Task
 from .naming import Refusal
 
@@ -57,21 +57,12 @@ class Spending:
         below = Counter(spec.parent for spec in specs if spec.parent in self._tasks)
         for parent, count in below.items():
             above = self.account_of(parent)
+            who = f"task {self._tasks[parent].name!r} can't dispatch that"
             if self.budget.room(above).depth == 0:
-                return "the budget of the task that dispatches it allows no tasks below it"
+                return f"{who}: its budget allows no tasks below it"
             if why := self.budget.refusal(above, Amounts(children=count)):
-                return why
+                return f"{who}: {why}"
         return ""
-
-    def slots(self, task: Task) -> dict[str, int]:
-        """How many tasks may run at once below each task above this one, where that is limited."""
-        found: dict[str, int] = {}
-        parent = self._tasks.get(task.spec.parent)
-        while parent is not None:
-            if (slots := parent.spec.budget.slots) is not None:
-                found[f"below:{parent.uid}"] = slots
-            parent = self._tasks.get(parent.spec.parent)
-        return found
 
     def due(self) -> float | None:
         """When someone's time is over, POSIX seconds."""
@@ -84,9 +75,13 @@ class Spending:
 
     # what the machine tells
 
-    def kernel_started(self, tiers: Iterable[str]) -> None:
-        """A kernel took over: what was under way in the last one is settled at all of it, and nothing runs."""
-        self.budget.stop_clocks()
+    def kernel_started(self, tiers: Iterable[str], ran_on: Collection[str] = ()) -> None:
+        """A kernel took over: what was under way in the last one is settled at all of it.
+
+        Only the tasks in `ran_on` ran meanwhile. What the settings allow follows.
+        """
+        self.budget.stop_clocks(ran_on)
+        self._declare({})
         for id in self.budget.unsettled():
             self.budget.settle(id)
         for tier in tiers:
@@ -152,14 +147,19 @@ class Spending:
         return []
 
     def _on_budgets_declared(self, event: e.BudgetsDeclared) -> list[e.Command]:
-        for name, limits in event.limits.items():
+        for name in event.limits:
             if name.startswith("tier:"):
                 self._open_tier(name.removeprefix("tier:"))
-            if self.budget.has(name):
-                self.budget.limit(name, limits)
+        self._declare(event.limits)
         return []
 
     # helpers
+
+    def _declare(self, limits: Mapping[str, Limits]) -> None:
+        """Set the limits of all accounts that settings limit; those that are not named have none."""
+        for name in self.budget.state.accounts:
+            if not name.startswith("task:"):
+                self.budget.limit(name, limits.get(name, UNLIMITED))
 
     def _open_tier(self, tier: str) -> None:
         if not self.budget.has(f"tier:{tier}"):

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ..core import events as e
+from ..core.limits import OverBudget
+from ..core.purse import Purse
 from ..core.talk import Key, Talk, Turn
 from ..errors import ModelError
 from ..models.calls import BadCall
+from ..models.paying import Payer
 from ..models.values import Call, Item, Model, Reply, Request, TextDelta, Waiting
 from .folding import fold_point, is_begin, is_inbox, summary_item, summed_up, tokens
 from .inbox import FORMS, CellRun, Form, inbox_item, output_item, user_item, view
@@ -21,6 +24,7 @@ from .tools import TOOLS, ToolArguments, read_call
 
 log = logging.getLogger("jupyter_orchestra")
 
+TIER = "strong"  # whose model answers when the person names none
 STOPPED = "not carried out: the person stopped this turn"
 CUT_SHORT = "(stopped by the person)"
 BROKEN_OFF = "not carried out: this turn broke off"
@@ -68,6 +72,9 @@ class Desk(Protocol):
     async def choose(self, tier: str, model: str) -> Chosen | None:
         """The model to ask; None when there is none. Raises ModelError."""
 
+    def purse(self, turn: int, tier: str) -> Purse:
+        """What pays for a turn's requests to the model of a tier; "": to one by its name."""
+
     def who(self) -> str:
         """Who answers, in one line."""
 
@@ -103,6 +110,7 @@ class Master:
         self._inputs: dict[int, asyncio.Future[e.GiveInput | None]] = {}
         self._stopped: set[int] = set()
         self._log: list[Item] = []  # as far as it was read
+        self._payer = Payer()
         self._forms: dict[str, Form] = {}  # place -> in which an inbox is understood there
         self._newest_fold = 0, ""
 
@@ -148,7 +156,7 @@ class Master:
         try:
             self._answer_in_doubt(work)
             while True:
-                chosen = await desk.choose(work.turn.tier or "strong", work.turn.model)
+                chosen = await desk.choose(work.turn.tier or TIER, work.turn.model)
                 work.literal = chosen is None
                 given = await self._input(work)
                 if given is None:
@@ -161,6 +169,8 @@ class Master:
             raise
         except ModelError as error:
             desk.post(e.TurnFailed(desk.now(), number, str(error), error.kind == "overflow", work.text))
+        except OverBudget as error:
+            desk.post(e.TurnFailed(desk.now(), number, f"{error}, then %orchestra retry", text=work.text))
         except Exception as error:
             log.exception("a turn of the master failed")
             self._answer_rest(work, BROKEN_OFF)
@@ -218,7 +228,7 @@ class Master:
         form = self._forms.get(chosen.place, FORMS[0])
         while True:
             try:
-                reply = await self._stream(work, chosen.model, self._request(work, chosen.name, form))
+                reply = await self._paid(work, chosen, self._request(work, chosen.name, form))
             except ModelError as error:
                 if error.kind == "overflow" and self._fold(work, min(chosen.window, self._size(work)) // 2):
                     continue  # the window is smaller than was said
@@ -229,6 +239,14 @@ class Master:
             else:
                 self._forms[chosen.place] = form
                 return reply
+
+    async def _paid(self, work: _Work, chosen: Chosen, request: Request) -> Reply:
+        """The same where it costs something. Raises OverBudget when no budget holds what it may cost."""
+        purse = self._desk.purse(work.number, "" if work.turn.model else work.turn.tier or TIER)
+        async with self._payer.paid(purse, chosen.model, request) as paid:
+            reply = await self._stream(work, chosen.model, paid.request)
+            paid.settle(reply.usage)
+            return reply
 
     async def _stream(self, work: _Work, model: Model, request: Request) -> Reply:
         """Ask, telling the person what comes as it comes."""
@@ -246,7 +264,9 @@ class Master:
                         return found
         finally:
             await stream.aclose()  # type: ignore[attr-defined]
-        raise ModelError("cut", "the model's answer ended too early: %orchestra retry")
+        error = ModelError("cut", "the model's answer ended too early: %orchestra retry")
+        error.begun = True
+        raise error
 
     # the log
 

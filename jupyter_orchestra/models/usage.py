@@ -47,20 +47,20 @@ class Meter:
 
     def __init__(self) -> None:
         self._last: Request | None = None
-        self._tokens = 0
+        self.last = 0  # tokens of the last request
 
     def most(self, request: Request) -> int:
         """At most so many."""
         last = self._last
         if last is not None and _begins_with(request, last):
-            return self._tokens + most_tokens(list(request.items[len(last.items) :])) + MARGIN
+            return self.last + most_tokens(list(request.items[len(last.items) :])) + MARGIN
         tools = most_tokens(list(request.tools)) if request.tools else 0
         return most_tokens(request.instructions) + most_tokens(list(request.items)) + tools + MARGIN
 
     def learn(self, request: Request, usage: ModelUsage) -> None:
         """It was so many."""
         if usage.tokens_in:
-            self._last, self._tokens = request, usage.tokens_in
+            self._last, self.last = request, usage.tokens_in
 
 
 def _begins_with(request: Request, last: Request) -> bool:

@@ -16,6 +16,7 @@ from ..client.request import Request, make_request
 from ..core import events as e
 from ..core.model import Anchor
 from ..core.plain import plain
+from ..core.purse import Purse
 from ..core.talk import Key, Talk, Turn
 from ..core.views import TaskView
 from ..errors import OrchestraError
@@ -24,6 +25,7 @@ from ..master.envelope import envelope
 from ..master.inbox import CellRun
 from ..master.turns import Answer, Chosen
 from ..models.keys import hide_keys
+from ..purse import AskingPurse
 from ..runtime import Runtime
 from .cards import plain_text
 from .context import CellContext, PageContext
@@ -72,6 +74,7 @@ class NotebookDesk:
         self._client, self._cells, self._recorder, self._namespace = client, cells, recorder, namespace
         self._choose, self._say, self.who = choose, say, who
         self._telling: list[RanCell] = []
+        self._literal = False  # the rules planner answers
 
     @property
     def _runtime(self) -> Runtime:
@@ -97,7 +100,15 @@ class NotebookDesk:
     async def choose(self, tier: str, model: str) -> Chosen | None:
         """The model to ask."""
         chosen: Chosen | None = await self._choose(tier, model)
+        self._literal = chosen is None
         return chosen
+
+    def purse(self, turn: int, tier: str) -> Purse:
+        """What pays for a turn's requests."""
+        home = self._runtime
+        return AskingPurse(
+            home.machine.spending, home.ask, home.post, home.now, home.new_request, turn=turn, tier=tier
+        )  # fmt: skip
 
     def say(self, turn: int, text: str, note: str = "") -> None:
         """What has come of the reply so far."""
@@ -219,7 +230,7 @@ class NotebookDesk:
         workers = [name for name in self._runtime.workers if name not in FORBIDDEN]
         requests = [_request(task, workers) for task in tasks]
         context = self.said_so_far() if any(request.inherit for request in requests) else ""
-        by = Master(number, turn.uid, self._anchor(turn), context)
+        by = Master(number, turn.uid, self._anchor(turn), context, self._literal)
         session = by.anchor.parent.get("session", "") if by.anchor is not None else ""
         client = Client(lambda: self._client.runtime, PageContext(self._cells, session))
         answer = await _in_thread(partial(client.dispatch_all, requests, by))

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import time
 from collections.abc import Iterable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import cloudpickle  # type: ignore[import-untyped]
-import msgspec
 
 from ..core.limits import Amounts, OverBudget
 from ..core.model import Failure, Result, Usage
 from ..core.plain import plain
 from ..core.ports import Failed, Finished, Job, Outcome
-from ..core.purse import Reservation
 from ..errors import ModelError
-from ..models.usage import Meter
-from ..models.values import Call, Item, Model, ModelUsage, Priced, Reply, Request, TextDelta, Waiting
+from ..models.paying import Payer
+from ..models.values import Call, Item, Model, Reply, Request, TextDelta, Waiting
 from . import agent_prompt as prompt
 from .agent_hands import Given, Hands, waited
 from .agent_tools import Role
@@ -31,9 +28,8 @@ from .starting import not_started
 REMINDERS: Final = 2  # times that it is told to give a result
 SAME: Final = 3  # equal calls in a row from which it is told, and then failed
 CALLS: Final = 16  # in one step
-SHORTEST_REPLY: Final = 256  # tokens that a reply needs to be of use
-LONGEST_REPLY: Final = 8_192  # tokens of a reply whose budget is limited
-NEARLY_SPENT: Final = 0.15  # of a budget, from which it is told
+SO_FAR: Final = 20_000  # characters of what it wrote that are kept without a result
+RESULT: Final = "final_result"
 WARNED: Final = 3  # replies left from which it is told
 
 
@@ -52,13 +48,6 @@ class GaveUp(Exception):
         self.name = name
 
 
-class _Reserved(NamedTuple):
-    """What is kept for one request, and how many tokens its reply may have; 0: as many as the endpoint gives."""
-
-    kept: Reservation
-    most: int
-
-
 class Turns:
     """One attempt: its conversation, and how it stands. ``steps``: replies that it has at most."""
 
@@ -73,7 +62,8 @@ class Turns:
         self._last: tuple[str, str] | None = None  # the last call
         self._shorter = False  # the context was once too full
         self._tokens_in = self._tokens_out = 0
-        self._meter, self._told_of_budget = Meter(), False
+        self._payer, self._told_of_budget = Payer(), False
+        self._texts: list[str] = []  # what it wrote so far
         self._cost: float | None = 0.0  # None once one request's is not known
 
     def pause(self) -> None:
@@ -97,9 +87,11 @@ class Turns:
             return Finished(await waited(self._result, given, self._usage(began)))
         except ModelError as error:
             failure = Failure("exception", "ModelError", str(error))
+        except OverBudget as error:
+            failure = Failure("budget", "OverBudget", str(error))
+            return Failed(failure, Result(report=_so_far(self._texts), usage=self._usage(began)))
         except GaveUp as error:
-            kind = "budget" if error.name == "OverBudget" else "exception"
-            failure = Failure(kind, error.name, str(error))
+            failure = Failure("exception", error.name, str(error))
         except TooLarge as error:
             failure = Failure("start", "TooLarge", str(error))
         except KeyError:
@@ -150,7 +142,7 @@ class Turns:
             self._reminders = 0
         if (left := self._steps - self._replies) == WARNED:
             said.append(prompt.nearly_over(left))
-        if not self._told_of_budget and self._job.purse.left() < NEARLY_SPENT:
+        if not self._told_of_budget and self._payer.is_nearly_spent(self._job.purse):
             self._told_of_budget = True
             said.append(prompt.NEARLY_SPENT)
         if said:
@@ -171,9 +163,13 @@ class Turns:
         model, name = await self._access.model(spec.tier or "standard", spec.model)
         items = prompt.shortened(self._items) if self._shorter else self._items
         request = Request(prompt.instructions(self._role, self._steps), tuple(items), self._hands.tools, name)
-        reserved = await self._reserve(model, request)
-        if reserved.most:
-            request = msgspec.structs.replace(request, max_tokens=reserved.most)
+        async with self._payer.paid(self._job.purse, model, request) as paid:
+            reply = await self._heard(model, paid.request)
+            paid.settle(reply.usage)
+            return reply
+
+    async def _heard(self, model: Model, request: Request) -> Reply:
+        """What the model answers, told as it comes."""
         text = ""
         stream = model.stream(request)
         try:
@@ -186,35 +182,16 @@ class Turns:
                         self._voice.progress(None, f"{reason}: tried again in {seconds:.0f} s")
                     case Reply():
                         self._voice.words(found.text, last=True)
+                        self._texts.append(found.text)
                         self._tokens_in += found.usage.tokens_in
                         self._cost = _sum(self._cost, found.usage.cost)
                         self._tokens_out += found.usage.tokens_out
-                        self._meter.learn(request, found.usage)
-                        reserved.kept.settle(_amounts(found.usage))
                         return found
         finally:
-            reserved.kept.settle()  # nobody has seen what it cost
             await stream.aclose()  # type: ignore[attr-defined]
-        raise ModelError("cut", "the model's answer ended too early: retry the task")
-
-    async def _reserve(self, model: Model, request: Request) -> _Reserved:
-        """Keep what the request may cost at most. Raises GaveUp when its budget does not hold that much."""
-        purse = self._job.purse
-        room = purse.room()
-        asked = self._meter.most(request)
-        limits = [] if room.tokens is None else [room.tokens - asked]
-        limits += [] if room.tokens_out is None else [room.tokens_out]
-        most = 0
-        if limits or room.microusd is not None:
-            most = max(SHORTEST_REPLY, min([*limits, LONGEST_REPLY]))  # if less is left, the refusal says of what
-        cost = 0.0
-        if room.microusd is not None and isinstance(model, Priced):
-            cost = await model.cost(ModelUsage(tokens_in=asked, tokens_out=most), request.model) or 0.0
-        try:
-            amounts = Amounts(tokens_in=asked, tokens_out=most, microusd=math.ceil(cost * 1e6))
-            return _Reserved(await purse.reserve(amounts), most)
-        except OverBudget as error:
-            raise GaveUp("OverBudget", str(error)) from None
+        error = ModelError("cut", "the model's answer ended too early: retry the task")
+        error.begun = True
+        raise error
 
     async def _answer(self, calls: tuple[Call, ...]) -> None:
         """Carry out the calls of one reply, in order."""
@@ -226,14 +203,21 @@ class Turns:
             elif self._repeats(call):
                 said = prompt.REPEATED
             else:
-                self._spend_a_call()
-                said = await self._hands.carry_out(call)
+                said = await self._carry_out(call)
             await self._keep([prompt.answer(call.call_id, said)])
 
-    def _spend_a_call(self) -> None:
-        if self._job.purse.room().tool_calls == 0:
-            raise GaveUp("OverBudget", "its budget of tool calls is spent")
-        self._job.purse.spend(Amounts(tool_calls=1))
+    async def _carry_out(self, call: Call) -> str:
+        """Do what a call asks for, and pay for it; its result an agent may always give."""
+        if call.name == RESULT:
+            return await self._hands.carry_out(call)
+        kept = await self._job.purse.reserve(Amounts(tool_calls=1, output_bytes=1))  # how much comes is known after
+        size = 0
+        try:
+            said = await self._hands.carry_out(call)
+            size = len(said.encode("utf-8", "replace"))
+        finally:
+            kept.settle(Amounts(tool_calls=1, output_bytes=size))
+        return said
 
     def _repeats(self, call: Call) -> bool:
         """Whether a call has come too often in a row. Raises GaveUp when it was told so before."""
@@ -296,8 +280,7 @@ def _report(given: Given) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _amounts(usage: ModelUsage) -> Amounts:
-    """What a request has cost."""
-    return Amounts(
-        tokens_in=usage.tokens_in, tokens_out=usage.tokens_out, microusd=math.ceil((usage.cost or 0.0) * 1e6)
-    )
+def _so_far(texts: list[str]) -> str:
+    """What an agent wrote that came to no result, as markdown."""
+    text = "\n\n".join(text.strip() for text in texts if text.strip())
+    return f"It came to no result. What it had written by then:\n\n{text[-SO_FAR:]}" if text else ""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +10,8 @@ from hypothesis import strategies as st
 from jupyter_orchestra.core import events as e
 from jupyter_orchestra.core.budget import Budget
 from jupyter_orchestra.core.limits import COUNTED, Amounts, BadBudget, Limits, parse_budget, spell
-from jupyter_orchestra.core.machine import Machine
-from jupyter_orchestra.core.model import Kind, Spec, State
+from jupyter_orchestra.core.machine import Machine, MachineState
+from jupyter_orchestra.core.model import Kind, Process, Result, Spec, State
 
 WORDS = st.sampled_from(["tokens", "usd", "seconds", "tools", "children", "depth", "slots", "output", "tokens_in"])
 LIKE_BUDGETS = st.lists(st.tuples(WORDS, st.from_regex(r"[0-9.$]{0,6}[kMGBsmh]{0,2}", fullmatch=True)), max_size=4).map(
@@ -158,8 +159,20 @@ def test_so_does_what_a_turn_of_the_master_had_reserved() -> None:
     played.tell(e.BudgetsDeclared(played.now, {"notebook": Limits(tokens=100)}))
     played.tell(e.ReserveAsked(played.now, "1", id="1", amounts=Amounts(tokens_in=30), turn=1))
     played.tell(e.KernelStarted(played.now, 2, (Kind("agent", 4, agent=True),)))
+    played.tell(e.BudgetsDeclared(played.now, {"notebook": Limits(tokens=100)}))
     assert played.machine.spending.budget.unsettled() == []
     assert played.machine.spending.budget.room("notebook").tokens == 70
+
+
+def test_a_limit_that_the_settings_no_longer_name_is_gone() -> None:
+    played = Played()
+    played.tell(e.BudgetsDeclared(played.now, {"notebook": Limits(tokens=100), "tier:fast": Limits(tokens=50)}))
+    played.dispatch("a")
+    assert isinstance(played.reserve("a", "1", 60), e.Refused)
+    played.tell(e.BudgetsDeclared(played.now, {"notebook": Limits(tokens=100)}))
+    assert isinstance(played.reserve("a", "2", 60), e.Accepted)
+    played.tell(e.KernelStarted(played.now, 2, (Kind("agent", 4, agent=True, resumable=True),), tiers={"fast": 4}))
+    assert played.machine.spending.budget.room("notebook") == Limits()
 
 
 def test_a_task_whose_time_is_spent_is_stopped_and_says_so() -> None:
@@ -185,3 +198,59 @@ def test_paused_time_costs_nothing() -> None:
     due = played.machine.due()
     assert due is not None
     assert abs(due - 104.0) < 0.01
+
+
+def test_time_in_which_no_kernel_was_there_costs_only_what_ran_on() -> None:
+    played = Played()
+    kinds = (Kind("agent", 4, agent=True), Kind("shell", 4), Kind("kernel", 4, adoptable=True))
+    played.tell(e.KernelStarted(10.0, 2, kinds, tiers={"fast": 4}))
+    for uid, worker in (("lost", "shell"), ("on", "kernel")):
+        played.dispatch(uid, worker=worker, tier="", budget=Limits(millis=100_000))
+    played.tell(e.WorkerStarted(11.0, "on", 1, Process(1, 1.0)))
+    played.tell(e.KernelStarted(60.0, 3, kinds, tiers={"fast": 4}))
+    played.tell(e.CancelAsked(61.0, "c", targets=("on",)))
+    played.tell(e.TaskStopped(61.0, "on", 1))
+    spent = {name: account.spent.millis for name, account in played.machine.state.budgets.accounts.items()}
+    assert spent["task:on"] == 51_000
+    assert spent["task:lost"] == 0
+
+
+def test_no_more_of_what_a_task_dispatches_run_at_once_than_its_slots() -> None:
+    played = Played()
+    played.dispatch("above", worker="shell", tier="", budget=Limits(slots=2))
+    for uid in ("a", "b", "c"):
+        played.dispatch(uid, parent="above")
+    played.dispatch("other")
+    states = {uid: task.state for uid, task in played.machine.tasks.items()}
+    assert [states[uid] for uid in ("a", "b", "c", "other")] == [
+        State.RUNNING, State.RUNNING, State.QUEUED, State.RUNNING,
+    ]  # fmt: skip
+    heir = Machine(msgspec.json.decode(msgspec.json.encode(played.machine.state), type=MachineState))
+    for machine in (played.machine, heir):
+        machine.handle(e.TaskFinished(played.now, "a", 1, Result()))
+        assert machine.tasks["c"].state is State.RUNNING
+
+
+def test_more_tasks_or_deeper_ones_than_a_budget_allows_are_refused_together() -> None:
+    played = Played()
+    played.dispatch("above", worker="shell", tier="", budget=Limits(children=3, depth=1))
+    specs = tuple(Spec(uid, uid, "shell", "x", parent="above") for uid in "abcd")
+    answer = played.tell(e.TasksDispatched(played.now, "r", tasks=specs))[0]
+    assert isinstance(answer, e.Refused)
+    assert answer.reason.startswith("task 'above' can't dispatch that: its budget of 3 tasks below it is spent")
+    assert list(played.machine.tasks) == ["above"]
+    played.tell(e.TasksDispatched(played.now, "r", tasks=specs[:3]))
+    assert len(played.machine.tasks) == 4
+    deeper = played.tell(e.TasksDispatched(played.now, "r", tasks=(Spec("z", "z", "shell", "x", parent="a"),)))[0]
+    assert isinstance(deeper, e.Refused)
+    assert "allows no tasks below it" in deeper.reason
+
+
+def test_a_task_below_another_spends_from_its_own_tier_too() -> None:
+    played = Played()
+    played.tell(e.BudgetsDeclared(played.now, {"tier:fast": Limits(tokens=50)}))
+    played.dispatch("above", worker="shell", tier="", budget=Limits(tokens=1_000))
+    played.dispatch("a", parent="above")
+    refused = played.reserve("a", "1", 60)
+    assert isinstance(refused, e.Refused)
+    assert "the budget of the tier fast of 50 tokens" in refused.reason

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -8,14 +9,18 @@ from typing import Any
 
 import msgspec
 import pytest
-from agent_doubles import Scene, ScriptedModel, end, use
+from agent_doubles import Scene, ScriptedModel, call, end, said_by_person, say, use
 
 from jupyter_orchestra.core import events as e
 from jupyter_orchestra.core.limits import Limits
 from jupyter_orchestra.core.machine import Machine
 from jupyter_orchestra.core.model import Kind, Spec
-from jupyter_orchestra.core.ports import Job
+from jupyter_orchestra.core.ports import Failed, Job, Outcome
+from jupyter_orchestra.errors import ModelError
+from jupyter_orchestra.models.values import ModelUsage
 from jupyter_orchestra.purse import AskingPurse
+
+USED = ModelUsage(tokens_in=2_500, tokens_out=90)
 
 
 class Counter:
@@ -64,7 +69,7 @@ def test_what_an_agent_spent_is_settled_by_what_it_really_was(
 ) -> None:
     counter, job = paying(Limits(tokens=100_000))
     scene.finish(ScriptedModel(use("list_files"), end()), job)
-    assert (counter.spent.tokens_in, counter.spent.tokens_out, counter.spent.tool_calls) == (20, 4, 2)
+    assert (counter.spent.tokens_in, counter.spent.tokens_out, counter.spent.tool_calls) == (20, 4, 1)
     assert counter.machine.spending.budget.unsettled() == []
 
 
@@ -108,3 +113,94 @@ def test_without_limits_nothing_is_asked(scene: Scene, paying: Callable[[Limits]
     assert asked == []
     assert model.requests[0].max_tokens == 0
     assert counter.spent.tokens == 12
+
+
+def test_its_result_an_agent_may_give_without_a_call_that_is_left(
+    scene: Scene, paying: Callable[[Limits], tuple[Counter, Job]]
+) -> None:
+    counter, job = paying(Limits(tool_calls=1))
+    scene.finish(ScriptedModel(use("list_files"), end("found it")), job)
+    assert counter.spent.tool_calls == 1
+
+
+def test_what_it_had_written_by_then_is_kept_when_its_budget_ends(
+    scene: Scene, paying: Callable[[Limits], tuple[Counter, Job]]
+) -> None:
+    _, job = paying(Limits(tool_calls=1))
+    model = ScriptedModel(say("First, the files.", call("list_files")), say("Now the tests.", call("list_files")))
+    failed = scene.fail(model, job)
+    assert failed.failure.line().startswith("OverBudget: its budget of 1 tool calls is spent")
+    assert "First, the files.\n\nNow the tests." in failed.result.report
+    assert failed.result.usage.tokens_in == 20
+
+
+def test_what_its_tools_give_counts_as_output(scene: Scene, paying: Callable[[Limits], tuple[Counter, Job]]) -> None:
+    (scene.project / "a.txt").write_text("x" * 5_000)
+    counter, job = paying(Limits(output_bytes=4_000))
+    failed = scene.fail(ScriptedModel(use("read_file", path="a.txt"), use("read_file", path="a.txt"), end()), job)
+    assert "its budget of 4,000 bytes of output is spent" in failed.failure.message
+    assert counter.spent.output_bytes == 4_000
+
+
+def test_near_its_end_an_agent_is_told_once_to_finish(
+    scene: Scene, paying: Callable[[Limits], tuple[Counter, Job]]
+) -> None:
+    _, job = paying(Limits(tokens=100_000))
+    dear = msgspec.structs.replace(use("list_files"), usage=ModelUsage(tokens_in=44_000, tokens_out=500))
+    model = ScriptedModel(dear, use("list_files", depth=1), end())
+    scene.finish(model, job)
+    told = [sum("nearly spent" in text for text in said_by_person(request)) for request in model.requests]
+    assert told == [0, 1, 1]
+
+
+def test_a_request_that_failed_before_a_model_saw_it_costs_nothing(
+    scene: Scene, paying: Callable[[Limits], tuple[Counter, Job]]
+) -> None:
+    counter, job = paying(Limits(tokens=100_000))
+    failed = scene.fail(ScriptedModel(ModelError("auth", "401: the key was refused")), job)
+    assert failed.failure.name == "ModelError"
+    assert counter.spent.tokens == 0
+    assert counter.machine.spending.budget.unsettled() == []
+
+
+def test_one_that_broke_off_costs_all_that_was_reserved(
+    scene: Scene, paying: Callable[[Limits], tuple[Counter, Job]]
+) -> None:
+    counter, job = paying(Limits(tokens=100_000))
+    error = ModelError("cut", "it broke off")
+    error.begun = True
+    scene.fail(ScriptedModel(error), job)
+    assert counter.spent.tokens_out == 8_192
+    assert counter.spent.tokens_in > 1_000
+
+
+def test_agents_side_by_side_never_overdraw_what_they_share(scene: Scene) -> None:
+    counter = Counter(Limits())
+    counter.tell(e.BudgetsDeclared(1.0, {"notebook": Limits(tokens=60_000)}))
+    ids = itertools.count()
+    spec = Spec("u", "more", "agent", "Look around.", tier="standard")
+    specs = [msgspec.structs.replace(spec, uid=f"more{n}", name=f"more{n}") for n in range(3)]
+    for one in specs:
+        counter.tell(e.TasksDispatched(1.0, one.uid, tasks=(one,)))
+
+    async def main() -> list[Outcome]:
+        jobs = [
+            msgspec.structs.replace(
+                scene.job(),
+                spec=msgspec.structs.replace(scene.job().spec, uid=one.uid),
+                purse=AskingPurse(
+                    counter.machine.spending, counter.ask, counter.tell, lambda: 2.0,
+                    lambda: f"more{next(ids)}", uid=one.uid, attempt=1,
+                ),
+            )
+            for one in specs
+        ]  # fmt: skip
+        steps = [msgspec.structs.replace(use("list_files", depth=1 + n % 8), usage=USED) for n in range(30)]
+        return list(await asyncio.gather(*(scene.run(ScriptedModel(*steps), job) for job in jobs)))
+
+    outcomes = asyncio.run(main())
+    account = counter.machine.state.budgets.accounts["notebook"]
+    assert account.spent.tokens <= 60_000
+    assert account.over.tokens == 0
+    assert account.reserved.tokens == 0
+    assert all(isinstance(found, Failed) and found.failure.kind == "budget" for found in outcomes)
