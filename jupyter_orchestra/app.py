@@ -183,6 +183,7 @@ class App:
             config.agent_slots,
             runtime=mark,
             read_cell=self.conversing.read_cell,
+            landlock_suffices=lambda: config.sandbox == "landlock",
         )
         yield LoopWorker(lambda: self.shell, lambda: self._loop, self.client.live, config.loop_slots)
         yield from plugins(launcher)
@@ -223,7 +224,7 @@ class App:
     def _on_slots(self, change: Any) -> None:
         runtime, name = self.runtime(), change["name"].removesuffix("_slots")
         if name in TIERS:
-            runtime.post(e.TiersDeclared(runtime.now(), self.conversing.tiers()))
+            runtime.post(e.TiersDeclared(runtime.now(), self.conversing.tiers_now()))
             return
         worker = runtime.workers[name]
         runtime.post(e.KindDeclared(runtime.now(), msgspec.structs.replace(worker.kind, slots=change["new"])))

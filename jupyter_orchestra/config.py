@@ -16,7 +16,11 @@ from .errors import UsageError
 
 TABLES = ("resources", "databases", "servers", "tests", "containers")  # what tasks share
 LATER = ("mcp",)
-PERSONAL = ("base_url", "api_key_env")  # where a person's key goes is no project's business
+PERSONAL = {  # what is no project's business, and why
+    "base_url": "where your key goes",
+    "api_key_env": "where your key goes",
+    "sandbox": "what runs without asking you",
+}
 
 
 def cores() -> int:
@@ -39,7 +43,7 @@ class Orchestra(SingletonConfigurable):
     fast_slots = Int(8, min=1, help="Agents of the tier fast that run at once.").tag(config=True)
     standard_slots = Int(4, min=1, help="Agents of the tier standard that run at once.").tag(config=True)
     strong_slots = Int(2, min=1, help="Agents of the tier strong that run at once.").tag(config=True)
-    budget = Unicode("", help="What the notebook's agents may spend in all, such as tokens=2M,usd=5.").tag(config=True)
+    budget = Unicode("", help="What the notebook may spend on models in all, such as tokens=2M,usd=5.").tag(config=True)
     fast_budget = Unicode("", help="What agents of the tier fast may spend in all.").tag(config=True)
     standard_budget = Unicode("", help="What agents of the tier standard may spend in all.").tag(config=True)
     strong_budget = Unicode("", help="What agents of the tier strong may spend in all.").tag(config=True)
@@ -59,6 +63,11 @@ class Orchestra(SingletonConfigurable):
     master = Enum(["auto", "rules"], "auto", help="Who answers: auto (a model if there is one) or rules.").tag(
         config=True
     )
+    sandbox = Enum(
+        ["auto", "landlock"],
+        "auto",
+        help="Where agents run unasked: auto (in bubblewrap) or landlock (there too, which hides no file of yours).",
+    ).tag(config=True)
     notebook = Unicode("", help="The notebook's path, where the kernel can't know it.").tag(config=True)
     front_end = Enum(
         ["auto", "live", "headless"],
@@ -95,7 +104,7 @@ class Orchestra(SingletonConfigurable):
             if key in PERSONAL:
                 raise UsageError(
                     f"{found}: {key} is taken from your own settings only (c.Orchestra.{key} or %config), since no "
-                    "project says where your key goes: take it out"
+                    f"project says {PERSONAL[key]}: take it out"
                 )
             if key in LATER:
                 raise UsageError(f"{found}: [tool.jupyter_orchestra.{key}] is not available yet in this version")

@@ -31,7 +31,7 @@ RULES = "the rules planner (deterministic; no model)"
 ROLES = {
     "explorer": "reads the project, writes into a scratch folder, runs nothing, never asks",
     "default": "writes and runs in a copy of the project, and asks you before each",
-    "worker": "writes in a copy of the project; asks you before it runs anything",
+    "worker": "writes and runs in a copy of the project; asks you for the network, or where nothing confines it",
 }
 PATIENCE = 10.0  # seconds that a cell waits for what is found
 
@@ -103,8 +103,12 @@ class Conversing:
     def _on_pressure(self, tier: str, slots: int) -> None:
         """Fewer requests at once while a model refuses or fails, and more again afterwards."""
         runtime = self._client.runtime
-        now = {name: self._pressures.slots(name) if self._pressures else usual for name, usual in self.tiers().items()}
-        runtime.post(e.TiersDeclared(runtime.now(), {**now, tier: slots}))
+        runtime.post(e.TiersDeclared(runtime.now(), {**self.tiers_now(), tier: slots}))
+
+    def tiers_now(self) -> dict[str, int]:
+        """The same while a model that refuses or fails is pressed less."""
+        pressures = self._pressures
+        return {tier: usual if pressures is None else pressures.slots(tier) for tier, usual in self.tiers().items()}
 
     async def _choose(self, tier: str, model: str) -> Chosen | None:
         if self._config.master == "rules":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import importlib.metadata
 import importlib.util
 import json
@@ -25,6 +24,7 @@ import jupyter_orchestra
 from jupyter_orchestra.core.model import TIERS
 from jupyter_orchestra.journal import location
 from jupyter_orchestra.models.discovery import PORTS, Config, Found, discover
+from jupyter_orchestra.sandbox.probing import rungs
 
 Status = Literal["ok", "missing", "note"]
 
@@ -226,32 +226,23 @@ def _ripgrep() -> Check:
     return Check(name, "ok", path)
 
 
-# --- what this version only looks for ---------------------------------------------------------------------------------
-
-
 def _bubblewrap() -> Check:
-    name, path = "bubblewrap", shutil.which("bwrap")
-    if path is None:
-        return Check(name, "note", f"not found {UNUSED}", "apt-get install bubblewrap")
-    # Only running it tells whether this machine allows user namespaces.
-    done = _run([path, "--ro-bind", "/", "/", "true"])
-    if done is not None and done.returncode == 0:
-        return Check(name, "ok", f"{path} runs {UNUSED}")
-    reason = _first_line(done.stderr) if done is not None else "no answer within 5 s"
-    return Check(name, "note", f"{path} does not run: {reason} {UNUSED}", "It needs user namespaces.")
+    return _rung("bubblewrap", "agents ask before each command and piece of code")
 
 
 def _landlock() -> Check:
-    if platform.system() != "Linux":
-        return Check("Landlock", "note", f"only on Linux {UNUSED}")
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
-    # landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) answers the ABI version and creates nothing.
-    abi = libc.syscall(ctypes.c_long(444), None, ctypes.c_size_t(0), ctypes.c_uint32(1))
-    if abi > 0:
-        return Check("Landlock", "ok", f"ABI {abi} {UNUSED}")
-    how = "It needs Linux 5.13 or later with Landlock enabled."
-    return Check("Landlock", "note", f"not offered by this machine {UNUSED}", how)
+    return _rung("Landlock", "there is nothing else where bubblewrap does not run")
+
+
+def _rung(name: str, without: str) -> Check:
+    """What was found out by running it; `without`: what that means where it does not run."""
+    rung = next(rung for rung in rungs() if rung.sandbox.kind == name.lower())
+    if not rung.trouble:
+        return Check(name, "ok", f"{rung.sandbox.program} runs; {rung.sandbox.limits}")
+    return Check(name, "note", f"{rung.trouble}: {without}", rung.how)
+
+
+# --- what this version only looks for ---------------------------------------------------------------------------------
 
 
 def _chromium() -> Check:

@@ -31,8 +31,8 @@ class DispatchTask(Arguments, frozen=True):
         Worker,
         Meta(
             description="kernel: Python in a process of its own, which sees copies of the notebook's variables that it "
-            "uses. shell: a script for bash. notebook: the path of an .ipynb, then `name = literal` lines. agent: a "
-            "language model with tools."
+            "uses. shell: a script for bash. Both read the project, write temporary files only, and have no network. "
+            "notebook: the path of an .ipynb, then `name = literal` lines. agent: a language model with tools."
         ),
     ]
     brief: Annotated[
@@ -51,7 +51,7 @@ class DispatchTask(Arguments, frozen=True):
         Role,
         Meta(
             description="Of an agent. explorer (when null): reads the project, runs nothing. default: also writes and "
-            "runs in its workspace, asks the person before each. worker: asks for what lies outside."
+            "runs in its workspace, asks the person before each. worker: asks for the network only."
         ),
     ] = ""
     tier: Annotated[Tier, Meta(description="Of an agent's model; standard when null.")] = ""

@@ -1,7 +1,7 @@
 """Confines itself with Landlock, then becomes the command: ``python -I -S landlock.py [--network] ROOT... -- COMMAND``.
 
 It writes below its roots and on harmless devices only and, without ``--network``, neither connects nor listens by TCP.
-It needs no namespaces, and hides nothing. The standard library alone.
+What only root may do, it may not. It needs no namespaces, and hides nothing. The standard library alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import sys
 from collections.abc import Iterable, Sequence
 
 CREATE, ADD, RESTRICT = 444, 445, 446  # system calls, of the same number on every architecture
-NO_NEW_PRIVILEGES = 38
+NO_NEW_PRIVILEGES, DROP_FROM_BOUNDS = 38, 24
+CAPABILITIES = struct.pack("Ii", 0x20080522, 0)  # how they are spelled, and that it is this process's
 LOWEST = 3  # ABI: before it, files outside could be emptied
 WRITE_FILE, TRUNCATE, IOCTL = 1 << 1, 1 << 14, 1 << 15
 ON_FILES = WRITE_FILE | TRUNCATE | IOCTL
@@ -50,9 +51,13 @@ def confine(roots: Sequence[str], network: bool) -> None:
         rule = ctypes.c_char_p(struct.pack("=Qi", allowed, place))
         _call(ADD, ctypes.c_int(rules), ctypes.c_int(1), rule, ctypes.c_uint32(0))
         os.close(place)
-    ctypes.CDLL(None).prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    libc = ctypes.CDLL(None)
+    libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     _call(RESTRICT, ctypes.c_int(rules), ctypes.c_uint32(0))
     os.close(rules)
+    for capability in range(64):
+        libc.prctl(DROP_FROM_BOUNDS, capability, 0, 0, 0)
+    libc.capset(CAPABILITIES, bytes(24))
 
 
 def _call(number: int, *arguments: object) -> int:

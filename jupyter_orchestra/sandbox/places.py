@@ -37,15 +37,20 @@ def layers(writable: Iterable[Path], readable: Iterable[Path], hide: Iterable[Pa
     """
     own = set(homes())
     views: dict[Path, View] = dict.fromkeys((*own, *private(), *map(_real, hide)), "hide")
-    for path in map(_real, (*needed(), *readable)):
-        for shown in _beside_dots(path) if path in own else (path,):
-            views[shown] = "show"
-    for path in writable:
-        folder = _real(path.parent) / path.name
-        if folder.is_symlink() or not folder.is_dir():
-            raise NotADirectoryError(f"{folder} is no folder")
-        views[folder] = "write"
+    for path in map(_real, readable):
+        shown = _beside_dots(path) if path in own else [path]
+        views |= dict.fromkeys((entry for entry in shown if entry not in views), "show")
+    views |= dict.fromkeys(map(_real, needed()), "show")
+    views |= dict.fromkeys(map(real_folder, writable), "write")
     return list(_needful(views))
+
+
+def real_folder(path: Path) -> Path:
+    """A folder, and no link in its place: by its path without links. Raises OSError."""
+    folder = _real(path.parent) / path.name
+    if folder.is_symlink() or not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is no folder")
+    return folder
 
 
 def homes() -> Iterator[Path]:
@@ -75,8 +80,8 @@ def needed() -> Iterator[Path]:
 
 def _needful(views: dict[Path, View]) -> Iterator[Layer]:
     """Without what is seen like that already; a path comes before those below it."""
-    given: dict[Path, View] = {Path("/"): "show"}
-    for path in sorted(views, key=lambda path: len(path.parts)):
+    given: dict[Path, View] = {Path("/"): "show", Path("/dev"): "hide"}  # what there is of /dev is made anew
+    for path in sorted(views.keys() - {Path("/")}, key=lambda path: (len(path.parts), path)):
         above = next(given[folder] for folder in path.parents if folder in given)
         if views[path] != above or above == "write":
             given[path] = views[path]

@@ -9,14 +9,15 @@ from typing import Final, Literal
 import msgspec
 
 from . import bubblewrap, landlock
+from .places import real_folder
 
 Kind = Literal["bubblewrap", "landlock", "none"]
 
 LIMITS: Final[dict[Kind, str]] = {
-    "bubblewrap": "confined to its workspace: the home folder is empty, nothing else can be written, and there is no "
-    "network unless it is granted; the rest of this machine can be read as you can read it",
-    "landlock": "half confined: it writes in its workspace only and has no TCP, but it reads whatever you can read, "
-    "your home folder too, and reaches sockets of other programs",
+    "bubblewrap": "confined: it writes in its workspace only, finds the home folder empty and has no network unless "
+    "that is granted; the rest of this machine it reads as you do",
+    "landlock": "half confined: it writes in its workspace only and has no TCP unless that is granted, but it reads "
+    "all that you can read, your home folder too, and reaches sockets of other programs",
     "none": "not confined: it runs with all your rights",
 }
 
@@ -34,7 +35,7 @@ class Confinement(msgspec.Struct, frozen=True):
         Where it begins.
     readable : tuple of Path
         What it sees although it lies in something that is hidden. Of a home folder itself: all whose name does not
-        begin with a dot.
+        begin with a dot. What is hidden itself stays so.
     hide : tuple of Path
         What it does not see, besides what no confined program sees.
     network : bool
@@ -91,5 +92,5 @@ class Sandbox(msgspec.Struct, frozen=True):
             options = bubblewrap.options(given.writable, given.readable, given.hide, given.cwd, given.network)
             return bubblewrap.command(self.program, options, argv)
         if self.kind == "landlock":
-            return landlock.command(given.writable, given.network, argv)
+            return landlock.command(map(real_folder, given.writable), given.network, argv)
         return tuple(argv)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import Final
 
 from ..core.model import Failure, Kind, Origin, Spec
@@ -36,6 +37,8 @@ class AgentWorker:
         read no cells.
     steps
         Replies that an agent has at most.
+    landlock_suffices
+        Says whether what runs confined by Landlock needs no word of the person.
     """
 
     def __init__(
@@ -47,9 +50,11 @@ class AgentWorker:
         runtime: str = "",
         read_cell: CellReader | None = None,
         steps: int = STEPS,
+        landlock_suffices: Callable[[], bool] = lambda: False,
     ) -> None:
         self.kind = Kind("agent", slots, pausable=True, steerable=True, agent=True, resumable=True)
         self._access, self._launcher, self._read_cell, self._steps = access, launcher, read_cell, steps
+        self._landlock_suffices = landlock_suffices
         self._environment = {"ORCHESTRA_RUNTIME": runtime} if runtime else {}
         self._running: dict[tuple[str, int], Turns] = {}
 
@@ -64,7 +69,8 @@ class AgentWorker:
             message = f"there is no role {job.spec.role!r}: use {', '.join(ROLES)}"
             return clean(Failed(Failure("start", "UnknownRole", message)))
         voice = Voice(job)
-        hands = Hands(job, role, self._launcher, self._environment_of(job), voice, self._read_cell)
+        environment, suffices = self._environment_of(job), self._landlock_suffices()
+        hands = Hands(job, role, self._launcher, environment, voice, self._read_cell, suffices)
         turns = Turns(job, role, self._access, hands, voice, self._steps)
         key = job.spec.uid, job.attempt
         self._running[key] = turns

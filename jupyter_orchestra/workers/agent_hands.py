@@ -46,6 +46,7 @@ from .agent_tools import (
 )
 from .agent_voice import Voice
 from .agent_workspace import Copy
+from .confining import UNSANDBOXED, Box, box_for
 
 OUTPUT: Final = 16_000  # characters of a call's answer
 ARTIFACTS: Final = 200 << 20  # bytes of all artifacts
@@ -75,6 +76,8 @@ class Hands:
         What programs get of the notebook's environment.
     read_cell
         Reads a cell of the notebook by its id; raises LookupError with words for the model.
+    landlock_suffices
+        Whether what runs confined by Landlock needs no word of the person.
     """
 
     def __init__(
@@ -85,12 +88,15 @@ class Hands:
         environment: Mapping[str, str],
         voice: Voice,
         read_cell: CellReader | None = None,
+        landlock_suffices: bool = False,
     ) -> None:
         self._job, self._role, self._voice = job, role, voice
         self._inputs, self._read_cell = "", read_cell
         self._project = Path(os.path.realpath(job.spec.place.cwd or os.getcwd()))
         self._own = job.folder / ("workspace" if role.works else "scratch")
         self._runs = Runs(job, launcher, {**environment, "ORCHESTRA_WORKSPACE": os.fspath(self._own)}, voice)
+        self._landlock_suffices = landlock_suffices
+        self._box: Box | None = None
         self._tree: Tree | None = None
         self._scratch: Tree | None = None
         self._names: tuple[str, ...] = ()
@@ -157,29 +163,29 @@ class Hands:
                 return self._inputs
             case WriteFile(path=path, text=text):
                 return await self._write(path, text)
-            case RunCommand(command=command, seconds=seconds):
-                await self._ask_to_run("run", command)
-                tree, _ = await self._at(".")
-                return await self._with_what_it_takes(command, seconds, tree.place)
+            case RunCommand(command=command, seconds=seconds, network=network):
+                box = await self._box_for("run with network" if network else "run", command, network)
+                await self._at(".")
+                return await self._with_what_it_takes(command, seconds, box, network)
             case RunPython(code=code, seconds=seconds):
-                await self._ask_to_run("run Python", code)
-                tree, _ = await self._at(".")
-                return await self._runs.python(code, seconds, tree.place, self._import_path())
+                box = await self._box_for("run Python", code)
+                await self._at(".")
+                return await self._runs.python(code, seconds, box, self._import_path())
             case FinalResult():
                 self.result = await self._given(arguments)
                 return RESULT_TAKEN
         raise Told("there is no such tool")
 
-    async def _with_what_it_takes(self, command: str, seconds: float, place: Path) -> str:
+    async def _with_what_it_takes(self, command: str, seconds: float, box: Box, network: bool) -> str:
         """Run a command with the leases that it needs: tests take the test runner, a server takes a port."""
         lender = self._job.lender
         needs = needs_of(command)
         if lender is None or not needs:
-            return await self._runs.command(command, seconds, place)
+            return await self._runs.command(command, seconds, box, network)
         self._voice.progress(None, f"waits for {spell_all(needs)}")
         try:
             async with lender.lease(*needs) as held:
-                return await self._runs.command(command, seconds, place, held.environment)
+                return await self._runs.command(command, seconds, box, network, held.environment)
         except (RefusedError, ResourceError) as error:
             raise Told(f"not run: {error}") from None
 
@@ -227,16 +233,27 @@ class Hands:
 
     # what the person is asked
 
-    async def _ask_to_run(self, kind: str, code: str) -> None:
+    async def _box_for(self, kind: str, code: str, network: bool = False) -> Box:
+        """What a piece of code is to run in, once it may run. Raises Told."""
         if not self._role.works:
             raise Told(f"an agent of role {self._role.name} runs nothing")
         if plain(code) != code:
             raise Told("not run: it has characters that a person can't see; write them as escapes")
         if not code.strip():
             raise Told("not run: it is empty")
+        if self._box is None:
+            self._box = await box_for(self._job, self._own, self._project, self._landlock_suffices)
+        box = self._box
         lines = code.strip().splitlines()
         more = f" (and {len(lines) - 1} more lines)" if len(lines) > 1 else ""
-        await self._ask(kind, f"{_short(lines[0])}{more}", f"{code}\n\n(in its workspace: {self._own})")
+        if box.sandbox.kind == "none":
+            kind = f"{UNSANDBOXED}: {kind}"
+            self._voice.progress(None, f"{kind}: {lines[0]}")
+        if self._role.asks or network or not box.trusted:
+            limits = f"{box.sandbox.limits}{'; the network is granted' if network else ''}"
+            detail = f"{code}\n\n(in its workspace: {self._own})\n({limits})"
+            await self._ask(kind, f"{_short(lines[0])}{more}", detail)
+        return box
 
     async def _ask(self, kind: str, what: str, detail: str) -> None:
         """Ask the person. Raises Told when they decline."""

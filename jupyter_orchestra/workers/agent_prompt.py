@@ -38,14 +38,16 @@ keep them as artifacts. You run nothing.
 _WORKS: Final = """
 You work in a workspace of your own, a copy of the project without version control, caches and environments. Nothing
 that you change there changes the project: files that are to be kept must be named as artifacts in `final_result`.
-The person is asked before each {asked}, sees it whole, and may decline: keep them few and plain, and don't
+What you run writes in your workspace only, finds an empty home folder, and has no network unless a command asks for it.
+The person is asked before {asked}, sees it whole, and may decline: keep them few and plain, and don't
 repeat what was declined.
 """
 
 
 def instructions(role: Role, steps: int) -> str:
     """The same text for every agent of a role."""
-    own = _WORKS.format(asked="write, command and piece of code" if role.asks else "command and piece of code")
+    asked = "each write, command and piece of code" if role.asks else "a command that needs the network"
+    own = _WORKS.format(asked=asked)
     return _COMMON.format(steps=steps) + (own if role.works else _EXPLORER)
 
 

@@ -26,12 +26,13 @@ from ..processes.threads import in_thread
 from .agent_files import Told, Tree
 from .agent_search import KEPT, MOST, SKIPPED, WIDEST
 from .agent_voice import Voice, text_of
+from .confining import Box, folders_of, given
 from .follower import TICK, Follower
 from .kernel_line import Line
 from .kernel_order import make_order
 from .kernel_spool import Found, Tail
 from .outputs import Collector
-from .pool_kernel import PooledKernel, StartError, launch_of, private_folder, write_connection
+from .pool_kernel import ROOT, PooledKernel, StartError, launch_of, private_folder, write_connection
 
 LIMIT: Final = 32 << 20  # bytes of output kept of each run, for its two ends
 SEARCH: Final = 20.0  # seconds
@@ -54,15 +55,16 @@ class Runs:
         self._kernel: PooledKernel | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._count = 0
+        self._kernels_own = job.folder / "python"
 
-    async def command(self, text: str, seconds: float, place: Path, more: Mapping[str, str] | None = None) -> str:
-        """Run a script for bash in `place`; its output, and how it ended."""
-        _ensure_there(place)
+    async def command(
+        self, text: str, seconds: float, box: Box, network: bool = False, more: Mapping[str, str] | None = None
+    ) -> str:
+        """Run a script for bash in the workspace; its output, and how it ended."""
+        _ensure_there(box.workspace)
         async with self._folder() as folder:
-            script = folder / "script.sh"
-            await in_thread(None, script.write_text, text)
-            argv = ("bash", os.fspath(script))
-            collector, code = await self._launched(argv, folder, os.fspath(place), seconds, more=more or {})
+            argv = await in_thread(None, _script, text, folder, box, network)
+            collector, code = await self._launched(argv, folder, os.fspath(box.workspace), seconds, more=more or {})
             how = describe(code) if code is not None else f"ended after {seconds:.0f} s, its time limit"
             return f"{_text(collector)}\n[{how}]".lstrip()
 
@@ -83,21 +85,25 @@ class Runs:
         more = [f"… more than {MOST} lines: search for less"] if len(lines) >= MOST else []
         return "\n".join(lines[:MOST] + more)
 
-    async def python(self, code: str, seconds: float, place: Path, path: list[str]) -> str:
+    async def python(self, code: str, seconds: float, box: Box, path: list[str]) -> str:
         """Run a piece of code in the kernel, which keeps its variables; its output and value."""
-        _ensure_there(place)
+        _ensure_there(box.workspace)
         async with self._folder() as folder:
             order = await make_order(self._job, {}, LIMIT)
-            order |= {"spool": os.fspath(folder / "spool"), "cwd": os.fspath(place), "path": path, "returns": []}
-            kernel = await self._have_kernel()
+            kernel = await self._have_kernel(box, path)
+            spool = self._kernels_own / f"spool-{self._count}"
+            order |= {"spool": os.fspath(spool), "cwd": os.fspath(box.workspace), "path": path, "returns": []}
+            # What is kept of it lies apart: the kernel may put links into the folder that is its own.
             collector, found = Collector(self._job.name, folder / "spool"), Found()
-            tail = Tail(folder / "spool", kernel.running)
+            tail = Tail(spool, kernel.running)
             follower = Follower(tail, collector, self._voice, found.take)
             reply = kernel.line.send("execute_request", {"code": code}, {"orchestra": order})
             try:
                 note = await self._awaited(kernel, reply, follower, seconds)
             finally:
                 tail.close()
+                for file in (spool, Path(f"{spool}.txt")):
+                    await in_thread(None, file.unlink, missing_ok=True)
             return f"{_text(collector)}\n{note}".strip() or "[no output]"
 
     async def end(self) -> None:
@@ -108,6 +114,7 @@ class Runs:
         if self._context is not None:
             self._context.destroy(linger=0)
             self._context = None
+        await in_thread(None, shutil.rmtree, self._kernels_own, ignore_errors=True)
 
     @contextlib.asynccontextmanager
     async def _folder(self) -> AsyncIterator[Path]:
@@ -144,7 +151,7 @@ class Runs:
         finally:
             await _ended(running)
 
-    async def _have_kernel(self) -> PooledKernel:
+    async def _have_kernel(self, box: Box, path: list[str]) -> PooledKernel:
         if self._kernel is not None and self._kernel.alive:
             return self._kernel
         await self.end()
@@ -152,10 +159,16 @@ class Runs:
         folder = await in_thread(None, private_folder)
         connection = await in_thread(None, write_connection, folder)
         launch = launch_of(folder, self._environment)
-        argv = (sys.executable, "-m", f"{__package__}.agent_inside", *launch.argv[3:])
-        running = await self._launcher.start(msgspec.structs.replace(launch, argv=argv))
+        try:
+            await in_thread(None, self._kernels_own.mkdir, mode=0o700, exist_ok=True)
+            argv = await in_thread(None, self._around_kernel, launch.argv, folder, box, path)
+            running = await self._launcher.start(msgspec.structs.replace(launch, argv=argv))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         # Kept from here on, so that whoever ends this attempt ends it too.
-        self._kernel = kernel = PooledKernel(running, Line(self._context, connection), folder, self._environment)
+        line, confined = Line(self._context, connection), box.sandbox.kind != "none"
+        self._kernel = kernel = PooledKernel(running, line, folder, self._environment, confined=confined)
         self._voice.started(running.process)
         try:
             await kernel.answer()
@@ -163,6 +176,13 @@ class Runs:
             await self.end()
             raise Told(f"Python could not be started: {error}") from None
         return kernel
+
+    def _around_kernel(self, argv: tuple[str, ...], folder: Path, box: Box, path: list[str]) -> tuple[str, ...]:
+        """The command that starts it."""
+        inside = (sys.executable, "-m", f"{__package__}.agent_inside", *argv[3:])
+        inputs = self._job.folder.glob("input-*")
+        readable = (*given(self._job), *inputs, *folders_of(path))
+        return box.around(inside, (folder, self._kernels_own), readable, Path(ROOT))
 
     async def _awaited(
         self, kernel: PooledKernel, reply: asyncio.Future[dict[str, Any]], follower: Follower, seconds: float
@@ -177,7 +197,7 @@ class Runs:
             await self.end()
             return f"[ended after {seconds:.0f} s, its time limit: all variables are gone]"
         if not kernel.alive:
-            how = describe(kernel.death.result())
+            how = describe(kernel.code)
             await self.end()
             return f"[Python ended ({how}): all variables are gone; the next run starts anew]"
         return ""
@@ -214,6 +234,14 @@ async def _ended(running: Running) -> None:
 def _ensure_there(place: Path) -> None:
     if not place.is_dir():
         raise Told("your workspace is gone: something that ran has removed it; say in your result how far you came")
+
+
+def _script(text: str, folder: Path, box: Box, network: bool) -> tuple[str, ...]:
+    """The command that runs a script for bash, with a folder for temporary files."""
+    script, temporary = folder / "script.sh", folder / "tmp"
+    script.write_text(text)
+    temporary.mkdir(mode=0o700)
+    return box.around(("bash", os.fspath(script)), (temporary,), (script,), network=network)
 
 
 def _text(collector: Collector) -> str:

@@ -71,6 +71,7 @@ class RunCommand(Arguments, frozen=True):
 
     command: Text
     seconds: Seconds = SECONDS
+    network: Annotated[bool, Meta(description="Whether it needs the network: the person is then asked.")] = False
 
 
 class ReadCell(Arguments, frozen=True):
@@ -118,7 +119,7 @@ class Role(NamedTuple):
 
     name: str
     works: bool  # has a workspace, a copy of the project, and runs code and commands there
-    asks: bool  # the person, before each write
+    asks: bool  # the person, before each write, command and piece of code
 
     @property
     def tools(self) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ class Stopped(Exception):
 
 
 class Copy:
-    """One copy of a project: its files and folders, and the links that lead to somewhere in it.
+    """One copy of a project: its files and folders, and the links that lead to somewhere in it; none that holds keys.
 
     Parameters
     ----------
@@ -82,6 +82,7 @@ class Copy:
 
         for folder, folders, files, handle in os.fwalk(self._project, onerror=fail):
             folders[:] = [name for name in folders if not self._is_left_out(folder, name, handle)]
+            files[:] = [name for name in files if not is_kept(name)]
             if self._stop.is_set():
                 raise Stopped
             yield os.path.relpath(folder, self._project), folders, files, handle

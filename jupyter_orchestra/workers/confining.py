@@ -6,10 +6,10 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..core.model import Origin
-from ..core.ports import Job, Reporter
+from ..core.ports import Job
 from ..processes.threads import in_thread
 from ..sandbox.probing import probe
 from ..sandbox.values import Confinement, Sandbox
@@ -18,24 +18,23 @@ from .agent_search import SKIPPED, is_kept
 UNSANDBOXED: Final = "UNSANDBOXED"
 LOOKED_AT: Final = 20_000  # entries of a project in which what holds keys is looked for
 MASKED: Final = 200
+OUTSIDE: Final = ("db", "server", "container")  # leases on what can't be reached from within
+SYSTEM: Final = ("/usr", "/bin", "/lib", "/etc", "/dev", "/proc")
 
 
 async def sandbox_of(job: Job) -> Sandbox:
-    """What this job's code is confined by; told on its card where there is nothing."""
-    if job.spec.origin is Origin.PERSON:
+    """What a task's code is confined by: the person's by nothing; told on the card where a model's is not."""
+    if job.spec.origin is Origin.PERSON or job.spec.literal:
         return Sandbox("none")
     found = await in_thread(None, probe)
-    tell(found, job.reporter)
+    if found.kind == "none":
+        job.reporter.progress(None, f"{UNSANDBOXED}: it runs with all your rights")
     return found
 
 
-def tell(sandbox: Sandbox, reporter: Reporter) -> None:
-    """Say on the card that nothing confines what runs."""
-    if sandbox.kind == "none":
-        reporter.progress(None, f"{UNSANDBOXED}: it runs with all your rights")
-
-
-def around_task(sandbox: Sandbox, job: Job, argv: Sequence[str], writable: Iterable[Path] = ()) -> tuple[str, ...]:
+def around_task(
+    sandbox: Sandbox, job: Job, argv: tuple[str, ...], writable: Iterable[Path] = (), cwd: Path | None = None
+) -> tuple[str, ...]:
     """The command for a task that a model wrote: it reads the project, and writes in its own folder. May block.
 
     Raises
@@ -44,47 +43,89 @@ def around_task(sandbox: Sandbox, job: Job, argv: Sequence[str], writable: Itera
         When its folder is gone.
     """
     if sandbox.kind == "none":
-        return tuple(argv)
+        return argv
     project = Path(job.spec.place.cwd or os.getcwd())
     confinement = Confinement(
         writable=(*writable, job.folder),
-        cwd=project,
-        readable=(project, *imported_from(job.spec.place.path), *_given(job)),
+        cwd=cwd or project,
+        readable=(project, *folders_of(job.spec.place.path), *given(job)),
         hide=tuple(kept_below(project)) if sandbox.hides else (),
     )
     return sandbox.wrapped(argv, confinement)
 
 
-def imported_from(path: Iterable[str]) -> list[Path]:
+class Box(NamedTuple):
+    """What an agent's programs are confined to: its workspace, without the project that this is a copy of."""
+
+    sandbox: Sandbox
+    workspace: Path
+    project: Path
+    trusted: bool  # what runs in it needs no word of the person
+
+    def around(
+        self,
+        argv: tuple[str, ...],
+        writable: Iterable[Path],
+        readable: Iterable[Path],
+        cwd: Path | None = None,
+        network: bool = False,
+    ) -> tuple[str, ...]:
+        """The command that runs `argv` in it; the last of `writable` is for temporary files. May block.
+
+        Raises
+        ------
+        OSError
+            When the workspace is gone.
+        """
+        hidden = () if any(Path(path).is_relative_to(self.project) for path in SYSTEM) else (self.project,)
+        confinement = Confinement(
+            writable=(self.workspace, *writable),
+            cwd=cwd or self.workspace,
+            readable=tuple(readable),
+            hide=hidden,
+            network=network,
+        )
+        return self.sandbox.wrapped(argv, confinement)
+
+
+async def box_for(job: Job, workspace: Path, project: Path, landlock_suffices: bool) -> Box:
+    """The box of an agent; what leases something outside of every box has none."""
+    if any(need.resource.partition(":")[0] in OUTSIDE for need in job.spec.needs):
+        return Box(Sandbox("none", why="it leases what lies outside"), workspace, project, trusted=False)
+    sandbox = await in_thread(None, probe)
+    trusted = sandbox.hides or (landlock_suffices and sandbox.kind == "landlock")
+    return Box(sandbox, workspace, project, trusted)
+
+
+def folders_of(path: Sequence[str]) -> list[Path]:
     """The folders of an import path."""
     return [Path(folder) for folder in path if os.path.isabs(folder) and os.path.exists(folder)]
+
+
+def given(job: Job) -> Iterator[Path]:
+    """The files that hold what a task works on."""
+    blobs = [found.value for found in job.inputs.values()]
+    if (capture := job.spec.capture) is not None:
+        blobs.append(capture.stream)
+        yield from map(Path, filter(None, [capture.buffers]))
+    for blob in blobs:
+        file = None if blob is None or blob.data is not None else job.store.file(blob)
+        if file is not None:
+            yield file
 
 
 def kept_below(project: Path) -> Iterator[Path]:
     """What holds keys in a project, as far as it is found soon: near its top first."""
     ahead, looked, found = deque([project]), 0, 0
-    while ahead:
+    while ahead and looked < LOOKED_AT and found < MASKED:
         try:
             entries = list(os.scandir(ahead.popleft()))
         except OSError:
             continue
+        looked += len(entries)
         for entry in entries:
-            looked += 1
             if is_kept(entry.name):
                 found += 1
                 yield Path(entry.path)
             elif entry.is_dir(follow_symlinks=False) and entry.name not in SKIPPED:
                 ahead.append(Path(entry.path))
-        if looked >= LOOKED_AT or found >= MASKED:
-            return
-
-
-def _given(job: Job) -> Iterator[Path]:
-    """The files that hold what the task works on."""
-    blobs = [found.value for found in job.inputs.values()]
-    if job.spec.capture is not None:
-        blobs.append(job.spec.capture.stream)
-    for blob in blobs:
-        file = None if blob is None or blob.data is not None else job.store.file(blob)
-        if file is not None:
-            yield file

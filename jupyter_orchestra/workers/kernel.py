@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,7 @@ from ..processes.ladder import end_gently
 from ..processes.launcher import describe
 from ..processes.spool import Frame
 from ..processes.threads import in_thread
+from .confining import around_task, sandbox_of
 from .follower import TICK, Follower
 from .kernel_order import difference, make_order
 from .kernel_spool import Found, Tail
@@ -25,7 +27,7 @@ from .leaving import clean
 from .outputs import Collector
 from .passing import passed_on_safely
 from .pool import KernelPool
-from .pool_kernel import PooledKernel, StartError
+from .pool_kernel import ROOT, PooledKernel, StartError
 from .starting import not_started
 
 LIMIT: Final = 2 << 30  # bytes of output kept
@@ -39,8 +41,9 @@ class KernelWorker:
     Parameters
     ----------
     pool
-        Where kernels for the person's tasks come from; closed with this worker. What a model wrote runs in kernels
-        of a pool beside it, which have no keys and are never given to the person's tasks.
+        Where kernels for the person's tasks come from; closed with this worker. What a model wrote runs without
+        keys, each task in a kernel of its own in the sandbox; where there is none, in kernels of a pool beside this
+        one, which are never given to the person's tasks.
     slots
         Tasks that may run at once.
     runtime
@@ -66,12 +69,14 @@ class KernelWorker:
     async def run(self, job: Job) -> Outcome:
         """Run the code. Cancelled: interrupts it and ends its kernel with everything that it started."""
         key = job.spec.uid, job.attempt
-        pool = self._pool if job.spec.origin is Origin.PERSON else self._models_pool
+        pool = await self._pool_for(job)
         attempt = self._attempts[key] = _Attempt(job, pool, self._limit)
         try:
             return clean(await attempt.run(self._environment))
         finally:
             del self._attempts[key]
+            if not pool.reuses:
+                await asyncio.shield(asyncio.ensure_future(pool.close()))
 
     async def pause(self, job: Job) -> None:
         """Stop its kernel, and what that started, where they are."""
@@ -90,6 +95,18 @@ class KernelWorker:
     async def close(self) -> None:
         """End the kernels."""
         await asyncio.gather(self._pool.close(), self._models_pool.close())
+
+    async def _pool_for(self, job: Job) -> KernelPool:
+        if job.spec.origin is Origin.PERSON:
+            return self._pool
+        sandbox = await sandbox_of(job)
+        if sandbox.kind == "none":
+            return self._models_pool
+
+        def around(argv: tuple[str, ...], folder: Path) -> tuple[str, ...]:
+            return around_task(sandbox, job, argv, (folder,), Path(ROOT))
+
+        return self._pool.confined(passed_on_safely, around)
 
 
 class _Attempt:
@@ -177,7 +194,7 @@ class _Attempt:
             await asyncio.shield(self._pool.retire(kernel))
 
     async def _hand_back(self, kernel: PooledKernel) -> None:
-        if not self._found.end.get("reusable") or not kernel.alive:
+        if not self._pool.reuses or not self._found.end.get("reusable") or not kernel.alive:
             await asyncio.shield(self._pool.retire(kernel))  # at once, as its leases are free after this
             return
         if not self._free.is_set():  # paused while it ended
@@ -191,7 +208,7 @@ class _Attempt:
         if end:
             return Failure(end["failure"], end["ename"], end["evalue"])
         if reply is None:
-            code = kernel.death.result()
+            code = kernel.code
             how = f"was {describe(code)}" if code < 0 else f"ended with {describe(code)}"
             return Failure("killed" if code < 0 else "exit", "KernelEnded", f"its kernel {how}")
         if reply["status"] == "blocked":
@@ -220,7 +237,7 @@ class _Attempt:
         return Finished(msgspec.structs.replace(result, value=value, returned=returned, text=found.text))
 
     def _blob(self, frame: Frame) -> Blob:
-        file = frame.fields.get("file")
+        file = os.path.basename(frame.fields.get("file", ""))  # whatever a frame says, nothing outside is moved
         return self._job.store.adopt(self._job.folder / file) if file else self._job.store.put(frame.payload)
 
     def _process(self, kernel: PooledKernel) -> Process:

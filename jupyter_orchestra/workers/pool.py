@@ -11,15 +11,19 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import zmq
 
 from ..core.ports import Launcher
+from ..processes.threads import in_thread
 from .kernel_line import Line
 from .passing import passed_on
 from .pool_kernel import PooledKernel, StartError, launch_of, private_folder, write_connection
 
 RESTED: Final = 5.0  # seconds of rest after which a kernel is asked whether it still works
 PATIENCE: Final = 2.0  # seconds in which it must answer
+
+Around = Callable[[tuple[str, ...], Path], tuple[str, ...]]
 
 
 class KernelPool:
@@ -35,6 +39,9 @@ class KernelPool:
         Seconds after which an idle kernel above `warm` is ended.
     environment
         Gives the environment that a kernel would be started with now.
+    around
+        Gives the command that runs another one, a kernel with that folder, confined. Such a kernel has one task and
+        ends with it.
     """
 
     def __init__(
@@ -44,8 +51,11 @@ class KernelPool:
         warm: int = 1,
         linger: float = 60.0,
         environment: Callable[[], dict[str, str]] = passed_on,
+        around: Around | None = None,
     ) -> None:
         self.environment = environment
+        self.reuses = around is None
+        self._around = around
         self._launcher = launcher
         self._warm = warm
         self._linger = linger
@@ -62,6 +72,10 @@ class KernelPool:
     def beside(self, environment: Callable[[], dict[str, str]]) -> KernelPool:
         """A pool like this one, whose kernels have another environment. The two never exchange a kernel."""
         return KernelPool(self._launcher, warm=self._warm, linger=self._linger, environment=environment)
+
+    def confined(self, environment: Callable[[], dict[str, str]], around: Around) -> KernelPool:
+        """A pool for one task, whose kernel is confined to what that task may have."""
+        return KernelPool(self._launcher, warm=0, environment=environment, around=around)
 
     async def take(self) -> PooledKernel:
         """A kernel that is ready; the caller gives it back or retires it.
@@ -109,7 +123,7 @@ class KernelPool:
 
     def give(self, kernel: PooledKernel) -> None:
         """Take a kernel back for the next task."""
-        if self._closed or not kernel.alive:
+        if self._closed or not kernel.alive or not self.reuses:
             self.retire(kernel)
             return
         kernel.idle_since = time.monotonic()
@@ -165,8 +179,13 @@ class KernelPool:
         folder.mkdir(mode=0o700)
         connection = write_connection(folder)
         environment = self.environment()
-        running = await self._launcher.start(launch_of(folder, environment))
-        kernel = PooledKernel(running, Line(self._context, connection), folder, environment)
+        launch = launch_of(folder, environment)
+        if self._around is not None:
+            argv = await in_thread(None, self._around, launch.argv, folder)
+            launch = msgspec.structs.replace(launch, argv=argv)
+        running = await self._launcher.start(launch)
+        line = Line(self._context, connection)
+        kernel = PooledKernel(running, line, folder, environment, confined=not self.reuses)
         self._kernels.add(kernel)
         try:
             await kernel.answer()

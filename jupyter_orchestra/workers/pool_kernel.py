@@ -32,7 +32,9 @@ class StartError(Exception):
 class PooledKernel:
     """One spawned kernel."""
 
-    def __init__(self, running: Running, line: Line, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, running: Running, line: Line, folder: Path, environment: Mapping[str, str], *, confined: bool = False
+    ) -> None:
         self.running = running
         self.line = line
         self.environment = environment  # as it was launched with
@@ -40,6 +42,13 @@ class PooledKernel:
         self.idle_since = 0.0
         self.death = asyncio.ensure_future(running.wait())
         self._folder = folder
+        self._confined = confined
+
+    @property
+    def code(self) -> int:
+        """How it ended; minus the signal that ended it, for which a sandbox gives 128 and the signal."""
+        code = self.death.result()
+        return 128 - code if self._confined and code > 128 else code
 
     @property
     def alive(self) -> bool:
@@ -50,7 +59,7 @@ class PooledKernel:
         """Come back when it is ready. Raises StartError when it never is."""
         if await self.answers(BOOT):
             return
-        how = f"ended with {describe(self.death.result())}" if self.death.done() else f"did not answer in {BOOT:.0f} s"
+        how = f"ended with {describe(self.code)}" if self.death.done() else f"did not answer in {BOOT:.0f} s"
         raise StartError(f"the background kernel {how}{self._last_words()}")
 
     async def answers(self, seconds: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import cloudpickle  # type: ignore[import-untyped]
 import msgspec
@@ -12,19 +13,22 @@ import msgspec
 from ..core.model import Blob, Failure, Kind, Result
 from ..core.ports import Failed, Finished, Job, Launch, Launcher, Outcome
 from ..processes.launcher import describe
+from ..sandbox.values import Sandbox
 from ..values import ShellResult
+from .confining import around_task, sandbox_of
 from .starting import Attempt, ProcessWorker, environment
 
 LIMIT = 2 << 30  # bytes of output kept
 
 
 class ShellWorker(ProcessWorker):
-    """Runs scripts as the person, with the environment that the kernel has when they start."""
+    """Runs scripts as the person, with the environment that the kernel then has; those of a model in the sandbox."""
 
     def __init__(self, launcher: Launcher, slots: int = 8, *, runtime: str = "", limit: int = LIMIT) -> None:
         super().__init__(launcher, Kind("shell", slots))
         self._runtime = runtime
         self._limit = limit
+        self._sandboxes: dict[Path, Sandbox] = {}  # by the folder of the job that runs in it
 
     def check(self, brief: str) -> str:
         """What is wrong with a script, in one line."""
@@ -39,16 +43,25 @@ class ShellWorker(ProcessWorker):
         errors = checked.stderr.decode("utf-8", "replace").splitlines()
         return errors[0].removeprefix(f"{bash}: ").removeprefix("bash: ") if errors else "bash can't read it"
 
+    async def run(self, job: Job) -> Outcome:
+        """Run the script. Cancelled: ends its tree."""
+        self._sandboxes[job.folder] = await sandbox_of(job)
+        try:
+            return await super().run(job)
+        finally:
+            del self._sandboxes[job.folder]
+
     def attempt(self, job: Job) -> _Script:
         """One run of the script."""
-        return _Script(job, self._runtime, self._limit)
+        return _Script(job, self._runtime, self._limit, self._sandboxes[job.folder])
 
 
 class _Script(Attempt):
-    def __init__(self, job: Job, runtime: str, limit: int) -> None:
+    def __init__(self, job: Job, runtime: str, limit: int, sandbox: Sandbox) -> None:
         super().__init__(job)
         self._runtime = runtime
         self._limit = limit
+        self._sandbox = sandbox
 
     def prepare(self) -> Launch:
         """Write the script."""
@@ -56,7 +69,7 @@ class _Script(Attempt):
         script = job.folder / "script.sh"
         script.write_bytes(job.spec.brief.encode("utf-8", "replace"))
         return Launch(
-            argv=("bash", os.fspath(script)),
+            argv=around_task(self._sandbox, job, ("bash", os.fspath(script))),
             folder=job.folder,
             cwd=job.spec.place.cwd,
             environment=environment(job, self._runtime),

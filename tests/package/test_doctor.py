@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import stat
-import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -18,6 +16,7 @@ import jupyter_orchestra
 from jupyter_orchestra import cli, doctor
 from jupyter_orchestra.doctor import Check
 from jupyter_orchestra.models.discovery import Config
+from jupyter_orchestra.sandbox import probing
 
 
 @pytest.fixture(autouse=True)
@@ -104,12 +103,30 @@ def test_subshells_are_asked_of_the_kernel_that_runs_here(monkeypatch: pytest.Mo
     assert doctor._subshells().found.endswith("in this kernel")
 
 
+@pytest.fixture
+def _sandbox_anew() -> Iterator[None]:
+    probing._tried.cache_clear()
+    yield
+    probing._tried.cache_clear()
+
+
+@pytest.mark.usefixtures("_sandbox_anew")
 def test_bubblewrap_counts_only_if_it_runs(programs: Path) -> None:
     assert doctor._bubblewrap().status == "note"
+    assert doctor._bubblewrap().how == "apt-get install bubblewrap"
+    (programs / "env").symlink_to("/usr/bin/env")
     put_program(programs, "bwrap", "echo 'No permissions to create a new namespace' >&2; exit 1")
-    assert "No permissions" in doctor._bubblewrap().found
-    put_program(programs, "bwrap", "exit 0")
-    assert doctor._bubblewrap().status == "ok"
+    probing._tried.cache_clear()
+    assert doctor._bubblewrap().found == (
+        "No permissions to create a new namespace: agents ask before each command and piece of code"
+    )
+
+
+def test_what_confines_says_what_it_does() -> None:
+    for kind, check in (("bubblewrap", doctor._bubblewrap()), ("landlock", doctor._landlock())):
+        rung = next(rung for rung in probing.rungs() if rung.sandbox.kind == kind)
+        assert check.status == ("note" if rung.trouble else "ok")
+        assert (rung.trouble or rung.sandbox.limits) in check.found
 
 
 def test_program_tells_its_version_and_where_it_is(programs: Path) -> None:
@@ -206,10 +223,3 @@ def test_command_prints_text_or_json(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out.startswith("ok       Python ")
     assert cli.main(["doctor", "--json"]) == 0
     assert msgspec.json.decode(capsys.readouterr().out, type=list[Check])[0].name == "Python"
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="Landlock is a part of Linux")
-def test_landlock_probe_leaves_no_open_file() -> None:
-    before = os.listdir("/proc/self/fd")
-    doctor._landlock()
-    assert os.listdir("/proc/self/fd") == before

@@ -19,6 +19,8 @@ from worker_doubles import FolderStore, make_job
 from jupyter_orchestra.core.model import Blob, Input, Origin, State
 from jupyter_orchestra.core.ports import Finished, Job
 from jupyter_orchestra.processes.launcher import LocalLauncher
+from jupyter_orchestra.sandbox.values import Sandbox
+from jupyter_orchestra.workers import confining
 from jupyter_orchestra.workers.notebook import NotebookWorker
 from jupyter_orchestra.workers.safe_environment import KEPT, SECRETS, safe_environment
 
@@ -62,6 +64,12 @@ def test_no_key_is_in_a_models_kernel(monkeypatch: pytest.MonkeyPatch, origin: O
     go(test())
 
 
+@pytest.fixture
+def _unconfined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confining, "probe", lambda: Sandbox("none"))
+
+
+@pytest.mark.usefixtures("_unconfined")
 def test_no_kernel_runs_what_the_person_and_what_a_model_wrote() -> None:
     async def test() -> None:
         async with kernels() as k:
@@ -75,6 +83,7 @@ def test_no_kernel_runs_what_the_person_and_what_a_model_wrote() -> None:
     go(test())
 
 
+@pytest.mark.usefixtures("_unconfined")
 def test_no_warm_kernel_waits_for_a_model_before_the_first_need() -> None:
     async def test() -> None:
         async with kernels(warm=1) as k:
