@@ -24,7 +24,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from . import api, host
 from .client.client import Client
 from .config import Orchestra
-from .controlling import Controlling
+from .controlling import RENEW, Controlling
 from .conversing import Conversing
 from .core import events as e
 from .core.machine import MachineState
@@ -146,9 +146,9 @@ class App:
         runtime.sink = self.sink
         runtime.master = self.conversing.master(self.shell.user_ns)
         self._made = runtime
-        self.controlling.keep(runtime, launcher, journal.runs / "leased", mark)
-        runtime.after_start(lambda: self.controlling.open_door(runtime, mark))
-        runtime.before_end(self.controlling.close_door)
+        runtime.after_start(lambda: self.controlling.begin(runtime, launcher, journal.runs / "leased", mark))
+        runtime.every(RENEW, self.controlling.renew)
+        runtime.before_end(self.controlling.close)
         if any(getattr(self.config, name) for name in self.config.trait_names() if name.endswith("budget")):
             runtime.after_start(lambda: runtime.post(e.BudgetsDeclared(runtime.now(), self.config.budgets())))
         if journal.blocked:

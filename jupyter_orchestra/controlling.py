@@ -7,11 +7,12 @@ import logging
 import os
 import secrets
 import sys
+import threading
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import rundir
 from .core import events as e
 from .core.model import Ask, Task
 from .core.needs import Need
@@ -19,7 +20,6 @@ from .core.ports import Launcher, Provider
 from .core.resources import lines_of, view_resources
 from .core.views import explain
 from .errors import OrchestraError, UsageError
-from .processes.tree import is_stopped
 from .runtime import Runtime
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from .resources.keeper import LeaseKeeper
 
 log = logging.getLogger("jupyter_orchestra")
+
+RENEW = 5.0  # seconds between two signs of life
+PATIENCE = 10.0  # seconds that a cell waits until leases can be kept
+PARTS = ("keeper", "container", "database", "machine", "server", "tests")
 
 
 class Controlling:
@@ -48,8 +52,9 @@ class Controlling:
         self._declared: Declared | None = None
         self._providers: list[Provider] = []
         self._door: Door | None = None
-        self._opening: asyncio.Task[None] | None = None
+        self._beginning: asyncio.Task[None] | None = None
         self._keeper: LeaseKeeper | None = None
+        self._ready = threading.Event()
 
     @property
     def project(self) -> Path:
@@ -75,12 +80,17 @@ class Controlling:
             print(f"jupyter_orchestra: {error}", file=sys.stderr)
             self._found = self._found[0], {}
 
-    def keep(self, runtime: Runtime, launcher: Launcher, folder: Path, mark: str) -> None:
-        """Give a runtime its keeper, and tell it what there is to be leased."""
-        from .resources.keeper import RENEW, LeaseKeeper
+    def begin(self, runtime: Runtime, launcher: Launcher, folder: Path, mark: str) -> None:
+        """On the runtime's loop, while the person reads on: get ready to keep leases, and open the door."""
+        self._beginning = runtime.loop.create_task(self._begin(runtime, launcher, folder, mark), name="controller")
+        self._beginning.add_done_callback(self._begun)
+
+    async def _begin(self, runtime: Runtime, launcher: Launcher, folder: Path, mark: str) -> None:
+        await runtime.loop.run_in_executor(None, _import)  # which would hold up the loop, or a cell
+        from .resources.keeper import LeaseKeeper
 
         self._providers = list(self._make_providers(launcher, runtime, mark))
-        self._keeper = keeper = LeaseKeeper(
+        self._keeper = LeaseKeeper(
             runtime,
             self._providers,
             self._broker,
@@ -90,21 +100,30 @@ class Controlling:
             mark=f"ORCHESTRA_RUNTIME={mark}",
             hung=_hangs,
         )
-        runtime.keeper = keeper
-        runtime.every(RENEW, keeper.renew)
-        runtime.after_start(lambda: self._declare(runtime))
+        runtime.keep(self._keeper)
+        self._declare(runtime)
+        self._ready.set()
+        await self._open_door(runtime, mark)
+
+    def renew(self) -> None:
+        """On the runtime's loop, each :data:`RENEW` seconds: who holds leases and still lives?"""
+        if self._keeper is not None:
+            self._keeper.renew()
+
+    def _begun(self, beginning: asyncio.Task[None]) -> None:
+        self._ready.set()
+        if not beginning.cancelled() and (error := beginning.exception()) is not None:
+            log.error("leases can't be kept", exc_info=error)
 
     def resolve(self, needs: tuple[Need, ...]) -> tuple[Need, ...]:
         """Needs as they are leased on this machine. Raises UsageError."""
         from .resources.resolving import Resolver
 
+        self._ready.wait(PATIENCE)
         return Resolver(self._providers, self.declared(), self.project).resolve(needs)
 
-    def open_door(self, runtime: Runtime, mark: str) -> None:
-        """On the runtime's loop: let programs of this person in."""
-        self._opening = runtime.loop.create_task(self._open_door(runtime, mark), name="door")
-
     async def _open_door(self, runtime: Runtime, mark: str) -> None:
+        from . import rundir
         from .door.server import serve
 
         def leases() -> list[str]:
@@ -119,10 +138,10 @@ class Controlling:
         except OSError as error:
             log.warning("programs outside can't reach this notebook: %s", error)
 
-    async def close_door(self) -> None:
+    async def close(self) -> None:
         """Let nobody in any more."""
-        if self._opening is not None:
-            await asyncio.gather(self._opening, return_exceptions=True)
+        if self._beginning is not None:
+            await asyncio.gather(self._beginning, return_exceptions=True)
         if self._door is not None:
             await self._door.close()
 
@@ -183,7 +202,14 @@ class Controlling:
         return "\n".join((line, "", f"{declared.file} names:", *named))
 
 
+def _import() -> None:
+    for part in (*(f"resources.{part}" for part in PARTS), "door.server"):
+        import_module(f"jupyter_orchestra.{part}")
+
+
 def _hangs(task: Task) -> bool:
     """Whether what carries a task out stands still. A kernel runs the code itself, anything else has it in a child."""
+    from .processes.tree import is_stopped
+
     process = task.process
     return process is not None and is_stopped(process.pid, around=not process.connection)

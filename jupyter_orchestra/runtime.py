@@ -82,6 +82,7 @@ class Runtime:
         self.sink: Sink | None = None
         self.master: Master | None = None
         self.keeper: Keeper | None = None
+        self._unkept: list[e.LeaseCommand] = []  # what the keeper is told when it comes
         self.epoch, self.max_unfinished, self.tiers = epoch, max_unfinished, dict(tiers or {})
         self.release: Callable[[Capture], None] = lambda capture: None  # told of snapshots that nobody needs any more
         self._inbox: deque[e.Event] = deque()
@@ -233,8 +234,7 @@ class Runtime:
                 case e.AnswerTask():
                     self._attempts.answer(wish)
                 case e.LeaseCommand():
-                    if self.keeper is not None:
-                        self.keeper.told(wish)
+                    self._tell_keeper(wish)
                 case e.Refused():
                     self._answer(wish)
                 case e.Accepted():
@@ -304,6 +304,19 @@ class Runtime:
     def _tell_master(self, wish: e.TurnCommand) -> None:
         if self.master is not None:
             self.master.told(wish)
+
+    def _tell_keeper(self, wish: e.LeaseCommand) -> None:
+        if self.keeper is None:
+            self._unkept.append(wish)
+        else:
+            self.keeper.told(wish)
+
+    def keep(self, keeper: Keeper) -> None:
+        """On the loop: from now on this one acts on leases."""
+        self.keeper = keeper
+        wishes, self._unkept = self._unkept, []
+        for wish in wishes:
+            keeper.told(wish)
 
     def _announce_turn(self, picture: TurnView) -> None:
         if self.board.announce_turn(picture) and self.sink is not None:

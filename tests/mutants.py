@@ -1,7 +1,9 @@
 """Faults put into the core by hand, each of which the core's tests must find.
 
-Run by ``make test`` as ``python tests/mutants.py``. With ``--properties`` only the property test hunts, which tells how
-sharp it is by itself. A fault that no test finds, and a snippet that is not found exactly once, are failures.
+Run by ``make test`` as ``python tests/mutants.py``. With ``--properties`` only the property tests hunt, which tells how
+sharp they are by themselves. A fault that no test finds, and a snippet that is not found exactly once, are failures.
+
+Long since it is a list: each fault in full, beside its name.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ SECONDS = 240  # for one mutant; one that hangs is found, too
 
 
 # The tests that know a module best: they go first, since most of its faults end there.
+PROPERTIES = ("tests/core/test_machine_properties.py", "tests/core/test_budget_properties.py")
 LEASES = ("tests/core/test_leases.py", "tests/core/test_leases_simulation.py")
 NEAREST = {
+    "controller.py": ("tests/core/test_controller.py",),
     **dict.fromkeys(("leases.py", "waiting.py", "stock.py"), LEASES),
     **dict.fromkeys(("budget.py", "spending.py"), ("tests/core/test_budget.py",)),
 }
@@ -53,9 +57,9 @@ MUTANTS = (
     ),
     Mutant(
         "slots are not freed when an attempt is blocked",
-        "    def _on_task_blocked(self, event: e.TaskBlocked) -> None:\n"
-        "        self._release(event.uid, event.attempt)\n",
-        "    def _on_task_blocked(self, event: e.TaskBlocked) -> None:\n",
+        "        self._release(event.uid, event.attempt)\n        task = self._current(event)\n"
+        "        if task is not None and task.stopping:\n",
+        "        task = self._current(event)\n        if task is not None and task.stopping:\n",
     ),
     Mutant("slots are ignored", "            if self._has_slots(waiter):\n", "            if True:\n", "leases.py"),
     Mutant(
@@ -91,6 +95,36 @@ MUTANTS = (
         "spending.py",
     ),
     Mutant("paused time counts", "            self.spending.rests(task, now)\n", "            pass\n"),
+    Mutant(
+        "what was just granted is taken again at once",
+        "yield task, max(lease.granted_at + HOLD, passed)",
+        "yield task, passed",
+        "controller.py",
+    ),
+    Mutant(
+        "a task gives way again and again",
+        " or task.preempted >= TAKEN:",
+        ":",
+        "controller.py",
+    ),
+    Mutant(
+        "an equal takes from an equal",
+        "max(0, task.spec.priority + 1 - request.priority)",
+        "0",
+        "controller.py",
+    ),
+    Mutant(
+        "a pause drops what a worker waits for",
+        "for request in (id, *self._regained(task)):",
+        "for request in self._requests(task):",
+        "controller.py",
+    ),
+    Mutant(
+        "leases of a dead kernel's worker stay",
+        "return lease.id == lease_id(task, task.attempt) or self._kind_of(task).adoptable",
+        "return True",
+        "controller.py",
+    ),
     Mutant(
         "expiry frees",
         '        for lease in over:\n            lease.state = "fencing"\n',
@@ -494,14 +528,13 @@ def hunt(mutant: Mutant | None, properties_alone: bool) -> tuple[bool, str]:
         folder = Path(name)
         if problem := prepare(folder, mutant):
             return False, problem
-        properties = "tests/core/test_machine_properties.py"
         code, line = 0, ""
         if mutant is not None and mutant.file in NEAREST and not properties_alone:
             code, line = run(folder, *NEAREST[mutant.file], schedules=0)
         if code == 0 and not properties_alone:
-            code, line = run(folder, "tests/core", f"--ignore={properties}", schedules=0)
+            code, line = run(folder, "tests/core", *(f"--ignore={file}" for file in PROPERTIES), schedules=0)
         if code == 0:
-            code, line = run(folder, properties, schedules=20 if mutant is None else 400)
+            code, line = run(folder, *PROPERTIES, schedules=20 if mutant is None else 400)
         if mutant is None:
             return code == 0, f"the core without a fault fails: {line}"
         if code not in (0, 1):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -38,9 +38,11 @@ from ..runtime import Runtime
 from ..unpickle import NotPlainError, loads_untrusted
 from .commit import commit_of
 from .context import Context
-from .controller import Controller
 from .handle import TaskHandle
 from .request import Request, is_text
+
+if TYPE_CHECKING:
+    from .controller import Controller
 
 ANSWER_WITHIN = 1.0  # seconds that a cell waits for the machine's answer
 TICK = 0.2  # seconds between two looks at the clock while a cell waits, so that an interrupt works at once
@@ -80,6 +82,8 @@ class Client:
     @property
     def controller(self) -> Controller:
         """Leases, for the person's own code."""
+        from .controller import Controller
+
         return Controller(self)
 
     @property

@@ -103,12 +103,12 @@ class Controller:
         )  # fmt: skip
 
     def leave(self, task: Task) -> None:
-        """A task waits no longer, or is no longer to begin with what it was granted."""
-        for id in self._requests(task):
-            self.table.remove(id)
-            self.state.regained.pop(id, None)
-            self.state.refused.pop(id, None)
+        """A task waits no longer, or is no longer to begin with what it was granted. What its worker asks for stays."""
         id = next_lease(task)
+        for request in (id, *self._regained(task)):
+            self.table.remove(request)
+            self.state.regained.pop(request, None)
+            self.state.refused.pop(request, None)
         if (lease := self.state.leases.leases.get(id)) is not None and lease.state == "claiming":
             self._free(lease)
 
@@ -151,7 +151,7 @@ class Controller:
 
     def regain(self, task: Task) -> None:
         """A held task wants back what it gave."""
-        if any(uid == task.uid for uid in self.state.regained.values()):
+        if self._regained(task):
             return
         self.state.asked += 1
         id = f"{lease_id(task, task.attempt)}+{self.state.asked}"
@@ -162,11 +162,11 @@ class Controller:
         """A kernel took over: what no task goes on with is free, and nobody of before waits."""
         for lease in list(self.state.leases.leases.values()):
             claiming = lease.state == "claiming"
-            if lease.holder in going_on and not claiming:
+            task = self._tasks.get(lease.holder)
+            if lease.holder in going_on and not claiming and task is not None and self._outlives(lease, task):
                 self.table.renew((lease.id,), now)
                 continue
             self._free(lease)
-            task = self._tasks.get(lease.holder)
             if claiming and task is not None and task.state is State.QUEUED:
                 self.enqueue(task)
         for id in list(self.state.wanted):
@@ -373,8 +373,16 @@ class Controller:
 
     def _requests(self, task: Task) -> Iterator[str]:
         yield next_lease(task)
-        yield from [id for id, uid in self.state.regained.items() if uid == task.uid]
+        yield from self._regained(task)
         yield from [id for id, wanted in self.state.wanted.items() if wanted.ask.holder == task.uid]
+
+    def _outlives(self, lease: Lease, task: Task) -> bool:
+        """Whether a task that goes on still has it: what a worker asked for in the dead kernel is asked for anew."""
+        return lease.id == lease_id(task, task.attempt) or self._kind_of(task).adoptable
+
+    def _regained(self, task: Task) -> list[str]:
+        """Its requests for what it gave up."""
+        return [id for id, uid in self.state.regained.items() if uid == task.uid]
 
     # pre-emption
 
@@ -386,9 +394,9 @@ class Controller:
             blockers = self.table.blockers(request.id)
             takable = [task for lease in blockers if (task := self._takable(lease)) is not None]
             if takable and len(takable) == len(blockers):
-                for task in takable:
+                for task, lease in zip(takable, blockers, strict=True):
                     passed = request.since + AGEING * max(0, task.spec.priority + 1 - request.priority)
-                    yield task, max((task.started_at or 0.0) + HOLD, passed)
+                    yield task, max(lease.granted_at + HOLD, passed)
 
     def _takable(self, lease: Lease) -> Task | None:
         task = self._tasks.get(lease.holder)

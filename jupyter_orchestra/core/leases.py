@@ -19,7 +19,7 @@ from .needs import PORTS, Need, conflicts, spell
 from .stock import Counted, Needs, Ports, Stock
 from .waiting import AGEING, END, PATIENCE, Line, Paths, Place, Pool, Pools, Request, Waiter
 
-__all__ = ["AGEING", "TTL", "Explanation", "Lease", "LeaseState", "LeaseTable", "Request", "is_shared", "rank"]
+__all__ = ["AGEING", "TTL", "Explanation", "Lease", "LeaseState", "LeaseTable", "Request", "is_shared"]
 
 TTL = 15.0  # seconds that a lease lasts unless it is renewed
 BUSY = 5.0  # seconds for which a unit that another program has is not tried again
@@ -480,11 +480,6 @@ def rank_of(need: Need) -> int:
     """Where it stands in the order in which things are asked for one after the other."""
     word = need.resource.partition(":")[0]
     return RANKS.index(word) if word in RANKS else len(RANKS)
-
-
-def rank(needs: Iterable[Need]) -> int:
-    """The highest rank of some needs; -1 of none."""
-    return max((rank_of(need) for need in needs if is_thing(need)), default=-1)
 
 
 def _is_port(need: Need) -> bool:

@@ -177,6 +177,8 @@ class Machine:
         self._declare_slots()
         stopping = {uid for uid in state.holds if uid in state.tasks and state.tasks[uid].stopping}
         going_on = {uid for uid in state.holds if uid not in stopping and self._goes_on(uid)}
+        again = {uid for uid in going_on if self._leased(state.tasks[uid])}
+        going_on -= again
         ran_on = {uid for uid in going_on if self._kind(state.tasks[uid]).adoptable}
         self.spending.kernel_started(state.tiers, ran_on)
         for uid, (attempt, _) in list(state.holds.items()):
@@ -189,6 +191,9 @@ class Machine:
         for task in list(state.tasks.values()):
             if task.uid in going_on:
                 self._go_on(task)
+                continue
+            if task.uid in again:
+                self._wait_again(task, event.at)
                 continue
             if task.ended:
                 if task.snapshot:
@@ -211,10 +216,19 @@ class Machine:
         kind = self._kind(task)
         return kind.resumable or (kind.adoptable and task.process is not None)
 
-    def going_on(self) -> list[Task]:
-        """The tasks that a new kernel takes over, as they stand before it has started."""
-        held = (self.state.tasks[uid] for uid in self.state.holds if uid in self.state.tasks)
-        return [task for task in held if not task.stopping and self._goes_on(task.uid)]
+    def _leased(self, task: Task) -> bool:
+        """Whether its leases died with the kernel: what is shared with the machine, and what was kept for it."""
+        return bool(task.spec.needs) and not self._kind(task).adoptable
+
+    def _wait_again(self, task: Task, now: float) -> None:
+        """It goes on with the same attempt, once it has its leases again."""
+        self._ask(task, [ask for ask in task.asks if ask.proposal])
+        task.counted, task.process, task.gave, task.yielded = True, None, (), False
+        if task.state is S.PAUSED:
+            task.before = S.QUEUED
+            return
+        self._move(task, S.QUEUED, now, "its leases went with the kernel")
+        self._enqueue(task)
 
     def _go_on(self, task: Task) -> None:
         """Its worker goes on from its last step or with its process, and asks again what it had asked."""
@@ -615,12 +629,7 @@ class Machine:
             self._fail(task, event.failure, event.at)
 
     def _on_task_blocked(self, event: e.TaskBlocked) -> None:
-        self._release(event.uid, event.attempt)
-        task = self._current(event)
-        if task is None:
-            return
-        if task.stopping:
-            self._end_stopped(task, event.at)
+        if (task := self._left_off(event)) is None:
             return
         if task.state is S.PAUSED:
             task.before = S.QUEUED
@@ -632,15 +641,18 @@ class Machine:
         heappush(self._due, (event.at + BLOCKED_RETRY, task.uid))
 
     def _on_task_lost(self, event: e.TaskLost) -> None:
+        if (task := self._left_off(event)) is not None:
+            task.needs_you = "rerun it or drop it"
+            self._end(task, S.LOST, event.at, event.reason)
+
+    def _left_off(self, event: e.Reported) -> Task | None:
+        """An attempt is over without an outcome: its task, unless that was to stop anyway."""
         self._release(event.uid, event.attempt)
         task = self._current(event)
-        if task is None:
-            return
-        if task.stopping:
+        if task is not None and task.stopping:
             self._end_stopped(task, event.at)
-            return
-        task.needs_you = "rerun it or drop it"
-        self._end(task, S.LOST, event.at, event.reason)
+            return None
+        return task
 
     def _on_task_held(self, event: e.TaskHeld) -> None:
         task = self._current(event)

@@ -106,16 +106,6 @@ class Line:
         self._walk(self.everyone, {uid for _, uid in self.inside})
         return [uid for uid in self.open if uid not in before]
 
-    def left_over(self) -> Stock | None:
-        """What is there besides all that is waited for; None when somebody waits in vain."""
-        spare = self.stock.copy()
-        for _, uid in self.everyone:
-            chosen = spare.choose(self._wants[uid])
-            if chosen is None:
-                return None
-            spare.put(chosen)
-        return spare
-
     def _walk(self, line: list[tuple[Place, str]], known: Mapping[str, object] | set[str] | tuple[()]) -> None:
         spare = self.stock.copy()
         for _, uid in line[:LOOK]:

@@ -32,7 +32,6 @@ from .ports import is_free
 
 log = logging.getLogger("jupyter_orchestra")
 
-RENEW = 5.0  # seconds between two signs of life
 reporter: contextvars.ContextVar[Reporter | None] = contextvars.ContextVar("reporter", default=None)
 
 
@@ -92,7 +91,7 @@ class LeaseKeeper:
         self._made: Broker | None = None
         self._hung = hung
         self._claimed: dict[str, tuple[Need, ...]] = {}  # id -> what of it is claimed
-        self._given: dict[str, Lease] = {}
+        self._alone: dict[str, str] = {}  # id of a lease that no other notebook knows of -> why
         self._waiting: dict[str, Future[Held]] = {}
         self._held: dict[str, Held] = {}
         self._provided: dict[str, list[Provision]] = {}
@@ -130,9 +129,10 @@ class LeaseKeeper:
         self._claimed[lease.id] = tuple(filter(is_shared, lease.needs))
         try:
             answer = await asyncio.wrap_future(broker.claim(claim))
-        except (ResourceError, ValueError) as error:
-            # Who can't reach the others can still keep its own tasks apart.
-            log.warning("leases are not shared with other notebooks: %s", error)
+        except (ResourceError, RuntimeError, ValueError) as error:
+            # Who can't reach the others can still keep its own tasks apart, and says so.
+            self._claimed.pop(lease.id, None)
+            self._alone[lease.id] = f"not kept apart from other notebooks: {error}"
             home.post(e.LeaseClaimed(home.now(), lease.id))
             return
         if isinstance(answer, Busy):
@@ -157,7 +157,8 @@ class LeaseKeeper:
                 waiting.set_exception(error)
             self._home.post(e.LeaseReleased(self._home.now(), lease.id))
             return
-        held = Held(lease, _environment(provided), tuple(note for one in provided for note in one.notes))
+        notes = [*filter(None, [self._alone.get(lease.id)]), *(note for one in provided for note in one.notes)]
+        held = Held(lease, _environment(provided), tuple(notes))
         waiting = self._waiting.pop(lease.id, None)
         if waiting is None or not waiting.set_running_or_notify_cancel():
             await self._end(lease.id)
@@ -172,6 +173,7 @@ class LeaseKeeper:
             held.lost = True
         if waiting is not None and not waiting.done():
             waiting.set_exception(RefusedError(why or "it was given back before it was granted"))
+        self._alone.pop(lease.id, None)
         claimed = self._claimed.get(lease.id)
         if claimed is None or self._made is None:
             return
@@ -197,7 +199,7 @@ class LeaseKeeper:
     # signs of life
 
     def renew(self) -> None:
-        """On the loop, every :data:`RENEW` seconds: say which holders live and work."""
+        """On the loop, now and then: say which holders live and work."""
         home = self._home
         leases = home.machine.controller.leases.values()
         ids = tuple(lease.id for lease in leases if lease.state == "held" and self._lives(lease) and _ends(lease))
@@ -252,6 +254,9 @@ class LeaseKeeper:
         for one in provided:
             for note in one.notes:
                 show(note)
+        if (alone := self._alone.get(id)) is not None:
+            log.warning("a lease of %s is %s", name, alone)
+            show(alone)
         return provided
 
     async def _end(self, id: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -11,11 +10,6 @@ import msgspec
 from ..core.needs import BadNeed, Need, spell
 
 _WILD = frozenset("*?[{")
-
-
-def resolve_all(needs: Iterable[Need], project: Path) -> tuple[Need, ...]:
-    """`needs` with their paths as `resolve` makes them, the others as they are. Raises BadNeed."""
-    return tuple(resolve(need, project) if need.resource == "path" else need for need in needs)
 
 
 def resolve(need: Need, project: Path) -> Need:

@@ -1,7 +1,7 @@
 """A model of the world outside the machine, which knows what really runs, and what must hold after each step.
 
 Nothing here reads the machine's own book-keeping where the truth is known: processes live from StartTask until they
-end by themselves, whatever the machine believes.
+end by themselves, whatever the machine believes. One model, longer than other modules: its parts judge each other.
 """
 
 from __future__ import annotations

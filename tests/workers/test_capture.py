@@ -1,4 +1,7 @@
-"""What a body uses of the notebook arrives in another process as it was at dispatch, or is refused by name."""
+"""What a body uses of the notebook arrives in another process as it was at dispatch, or is refused by name.
+
+Longer than other modules: a list of kinds of values, each as short as it can be.
+"""
 
 from __future__ import annotations
 

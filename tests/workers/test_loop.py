@@ -1,4 +1,7 @@
-"""Bodies on the notebook's own loop: they end when they end, and what they put out is theirs alone."""
+"""Bodies on the notebook's own loop: they end when they end, and what they put out is theirs alone.
+
+Longer than other modules: all of it needs the one loop that is made here.
+"""
 
 from __future__ import annotations
 
