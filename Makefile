@@ -6,7 +6,7 @@
 
 PYTHON ?= python3
 # program:Debian-package pairs that the tests need besides Python
-SYSTEM_PROGRAMS := bash:bash git:git chromium:chromium bwrap:bubblewrap pg_ctlcluster:postgresql
+SYSTEM_PROGRAMS := bash:bash git:git chromium:chromium bwrap:bubblewrap pg_ctlcluster:postgresql podman:podman runc:runc
 
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 LINK := .venv/share/jupyter/labextensions/jupyter-orchestra

@@ -12,8 +12,10 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -27,9 +29,10 @@ from .approval import Approved, ensure_approved
 from .declared import Container, Declared, unknown
 
 PROGRAMS = ("podman", "docker")
-LEASE, MARK = "orchestra.lease", "orchestra.mark"
+LEASE, MARK, NAME = "orchestra.lease", "orchestra.mark", "orchestra.container"
 PROCESSES = 256  # that a container may have at once
 _PROBE, _START, _REMOVE = 10.0, 60.0, 5.0  # seconds that the program may take
+_LEAVE = 2.0  # seconds that it has to come to an end of what it is at, so that no half of a container is left
 _MISSING = "containers need podman or docker: on Debian, as root: apt-get install podman"
 
 
@@ -74,6 +77,7 @@ class ContainerProvider:
     def __init__(self, declared: Declared, approved: Approved | None, owner: str, living: marks.Living) -> None:
         self._declared, self._approved, self._owner, self._living = declared, approved, owner, living
         self._engine: Engine | None = None
+        self._kept: dict[tuple[str, str], str] = {}  # by lease and name: what this runtime had before a restart
 
     def capacities(self) -> Mapping[str, int]:
         """How many of each may run at once."""
@@ -95,62 +99,86 @@ class ContainerProvider:
         what = f"{container.image} {container.command}".strip()
         await ensure_approved(self._approved, f"start the container {name}", what)
         if self._engine is None:
-            self._engine = await find_engine()
             await self.sweep()
+        if (kept := self._kept.pop((grant.lease, name), "")) and (given := await self._given(kept, name, container)):
+            return given
+        return await self._own(name, container, grant)
+
+    async def sweep(self) -> list[str]:
+        """Remove the containers of nobody any more; see `marks.is_leftover`. Their names. Raises ResourceError."""
+        engine = self._engine = self._engine or await find_engine()
+        labels = (f'{{{{index .Config.Labels "{label}"}}}}' for label in (MARK, NAME))
+        form = "\t".join(("{{.Name}}", *labels))
+        gone = []
+        for found in await self._listed(f"label={MARK}"):
+            with contextlib.suppress(ResourceError):  # another may have removed it meanwhile
+                told = await call((engine.program, "inspect", "--format", form, found), _PROBE)
+                called, text, name = told.lstrip("/").split("\t")
+                if await in_thread(None, marks.is_leftover, text, self._owner, self._living):
+                    await remove(engine, found)
+                    gone.append(called)
+                elif (mark := marks.read(text)) is not None and mark.owner == self._owner:
+                    self._kept[mark.lease, name] = called
+        return gone
+
+    async def _listed(self, *filters: str) -> list[str]:
+        words = (word for one in filters for word in ("--filter", one))
+        return (await call((self._ready().program, "ps", "--all", "--quiet", *words), _PROBE)).split()
+
+    async def _own(self, name: str, container: Container, grant: Grant) -> Provision:
+        """A container that is started for this lease."""
         called = f"jo-{secrets.token_hex(4)}"
         try:
             await self._start(called, name, container, grant)
-            ports = await self._ports(called, name, container)
+            if (given := await self._given(called, name, container)) is not None:
+                return given
+            program, file = self._ready().program, self._declared.file
+            raise ResourceError(
+                f"container {name} ended at once: {program} run {container.image} shows why; it needs a command that "
+                f'stays, such as command = "sleep infinity" in {file}'
+            )
         except BaseException:
-            with contextlib.suppress(ResourceError):
-                await remove(self._engine, called)
+            await asyncio.shield(asyncio.ensure_future(self._remove_own(called, grant)))
             raise
-        return _Started(self._engine, called, name, ports)
 
-    async def sweep(self) -> list[str]:
-        """Remove the containers of leases that are over, of this runtime and of earlier boots. Raises ResourceError."""
-        engine = self._engine = self._engine or await find_engine()
-        listed = await call((engine.program, "ps", "--all", "--quiet", "--filter", f"label={MARK}"), _PROBE)
-        gone = []
-        for found in listed.split():
-            form = f'{{{{index .Config.Labels "{MARK}"}}}}'
-            with contextlib.suppress(ResourceError):  # another may have removed it meanwhile
-                text = await call((engine.program, "inspect", "--format", form, found), _PROBE)
-                if marks.is_leftover(text, self._owner, self._living):
-                    await remove(engine, found)
-                    gone.append(found)
-        return gone
+    async def _remove_own(self, called: str, grant: Grant) -> None:
+        """Remove it if it is there and this lease's: a name may be somebody else's."""
+        with contextlib.suppress(ResourceError):  # then a later sweep does
+            if await self._listed(f"name=^{called}$", f"label={LEASE}={grant.lease}"):
+                await remove(self._ready(), called)
 
-    async def _start(self, called: str, name: str, container: Container, grant: Grant) -> None:
-        """Start it in the first way that works here, and keep to that way."""
-        assert self._engine is not None
-        labels = {LEASE: grant.lease, MARK: marks.mark(grant.lease, self._owner).spell()}
-        for position, prefix in enumerate(self._engine.prefixes):
-            try:
-                await call(_run(self._engine, prefix, called, labels, container), _START)
-            except ResourceError as error:
-                if "OCI" in str(error) and position + 1 < len(self._engine.prefixes):
-                    await remove(self._engine, called)
-                    continue
-                raise ResourceError(f"container {name}: {_advise(str(error), self._engine, container)}") from None
-            limits = self._engine.limits if _limited(prefix) else frozenset()
-            self._engine = msgspec.structs.replace(self._engine, limits=limits, prefixes=(prefix,))
-            return
-
-    async def _ports(self, called: str, name: str, container: Container) -> dict[int, int]:
-        """Where its ports are on this machine; also sees that it still runs."""
-        assert self._engine is not None
-        program = self._engine.program
+    async def _given(self, called: str, name: str, container: Container) -> Provision | None:
+        """A container that runs, as its task sees it; None when it has ended."""
+        engine = self._ready()
+        program = engine.program
         try:
             if await call((program, "inspect", "--format", "{{.State.Running}}", called), _PROBE) == "true":
                 lines = {port: await call((program, "port", called, str(port)), _PROBE) for port in container.ports}
-                return {port: int(line.split()[0].rpartition(":")[2]) for port, line in lines.items()}
+                ports = {port: int(line.split()[0].rpartition(":")[2]) for port, line in lines.items()}
+                return _Started(engine, called, name, ports)
         except ResourceError:
             pass  # gone
-        raise ResourceError(
-            f"container {name} ended at once: {program} run {container.image} shows why; it needs a command that "
-            f'stays, such as command = "sleep infinity" in {self._declared.file}'
-        )
+        return None
+
+    def _ready(self) -> Engine:
+        assert self._engine is not None
+        return self._engine
+
+    async def _start(self, called: str, name: str, container: Container, grant: Grant) -> None:
+        """Start it in the first way that works here, and keep to that way."""
+        engine = self._ready()
+        labels = {LEASE: grant.lease, MARK: marks.mark(grant.lease, self._owner).spell(), NAME: name}
+        for position, prefix in enumerate(engine.prefixes):
+            try:
+                await call(_run(engine, prefix, called, labels, container), _START, grant.folder)
+            except ResourceError as error:
+                if _is_runtimes_fault(str(error)) and position + 1 < len(engine.prefixes):
+                    await self._remove_own(called, grant)
+                    continue
+                raise ResourceError(f"container {name}: {_advise(str(error), engine, container)}") from None
+            limits = engine.limits if _limited(prefix) else frozenset()
+            self._engine = msgspec.structs.replace(engine, limits=limits, prefixes=(prefix,))
+            return
 
 
 class _Started:
@@ -174,8 +202,9 @@ async def find_engine() -> Engine:
     trouble = _MISSING
     for program in filter(shutil.which, PROGRAMS):
         try:
-            told = msgspec.json.decode(await call((program, "info", "--format", "{{json .}}"), _PROBE))
-        except (ResourceError, msgspec.DecodeError) as error:
+            words = (program, "info", "--format", "{{json .}}")
+            told = msgspec.json.decode(await call(words, _PROBE), type=dict[str, Any])
+        except (ResourceError, msgspec.MsgspecError) as error:
             trouble = f"no containers: {error}: start its service, or install podman"
             continue
         if "host" in told:
@@ -198,14 +227,19 @@ async def remove(engine: Engine, called: str) -> None:
             raise ResourceError(f"the container {called} is still there: {error}: remove it with: {hint}") from None
 
 
-async def call(argv: Sequence[str], seconds: float) -> str:
-    """What a program prints, stripped. Raises ResourceError with its last line; cancelled, the program is killed."""
-    running = _Call(argv, seconds)
+async def call(argv: Sequence[str], seconds: float, folder: Path | None = None) -> str:
+    """What a program prints, stripped. Raises ResourceError with its last line; cancelled, the program is ended.
+
+    What stays beside a container may write into the `folder` in which that was started.
+    """
+    running = _Call(argv, seconds, folder)
     reading = asyncio.ensure_future(in_thread(None, running.read))
     try:
         code, out, trouble = await asyncio.shield(reading)
     except asyncio.CancelledError:
-        running.stop()
+        running.stop(signal.SIGTERM)
+        await asyncio.wait((reading,), timeout=_LEAVE)
+        running.stop(signal.SIGKILL)
         with contextlib.suppress(ResourceError):
             await reading
         raise
@@ -218,8 +252,8 @@ async def call(argv: Sequence[str], seconds: float) -> str:
 class _Call:
     """One run of a program, read in a thread and stopped from any other."""
 
-    def __init__(self, argv: Sequence[str], seconds: float) -> None:
-        self._argv, self._seconds = argv, seconds
+    def __init__(self, argv: Sequence[str], seconds: float, folder: Path | None) -> None:
+        self._argv, self._seconds, self._folder = argv, seconds, folder
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._stopped = False
@@ -230,29 +264,32 @@ class _Call:
             if self._stopped:
                 raise ResourceError(f"{self._argv[0]} was stopped")
             try:
-                process = self._process = _open(self._argv)
+                process = self._process = _open(self._argv, self._folder)
             except OSError as error:
                 raise ResourceError(f"{self._argv[0]}: {error.strerror}") from None
         with process:
             try:
                 out, trouble = process.communicate(timeout=self._seconds)
             except subprocess.TimeoutExpired:
-                self.stop()
+                self.stop(signal.SIGTERM)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.communicate(timeout=_LEAVE)
+                self.stop(signal.SIGKILL)
                 raise ResourceError(f"{self._argv[0]} {self._argv[1]} took longer than {self._seconds:g} s") from None
         return process.returncode, out, trouble
 
-    def stop(self) -> None:
-        """Kill it."""
+    def stop(self, number: int) -> None:
+        """End it by this signal."""
         with self._lock:
             self._stopped = True
             if self._process is not None and self._process.poll() is None:
-                os.killpg(self._process.pid, signal.SIGKILL)
+                os.killpg(self._process.pid, number)
 
 
-def _open(argv: Sequence[str]) -> subprocess.Popen[str]:
-    pipe = subprocess.PIPE
+def _open(argv: Sequence[str], folder: Path | None) -> subprocess.Popen[str]:
+    nothing, pipe = subprocess.DEVNULL, subprocess.PIPE
     return subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
+        argv, cwd=folder, stdin=nothing, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
     )
 
 
@@ -299,11 +336,29 @@ def _limits(limits: frozenset[str], container: Container) -> Iterator[str]:
 
 
 def _own_limits() -> Iterator[str]:
-    """Podman asks for more open files than a process without that right may have: a container gets what we have."""
-    for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
+    """Podman asks for more open files than a process without that right may have: a container gets what we have.
+
+    Of processes it allows itself, and so whatever it starts, no more than the system has numbers for.
+    """
+    for name, number, most in (
+        ("nofile", resource.RLIMIT_NOFILE, sys.maxsize),
+        ("nproc", resource.RLIMIT_NPROC, _most_processes()),
+    ):
         soft, hard = resource.getrlimit(number)
         if resource.RLIM_INFINITY not in (soft, hard):
-            yield from ("--ulimit", f"{name}={soft}:{hard}")
+            yield from ("--ulimit", f"{name}={min(soft, most)}:{min(hard, most)}")
+
+
+def _most_processes() -> int:
+    try:
+        return int(Path("/proc/sys/kernel/pid_max").read_text())
+    except (OSError, ValueError):
+        return sys.maxsize
+
+
+def _is_runtimes_fault(said: str) -> bool:
+    """Whether another runtime may do what this one could not: not so when the image has no such command."""
+    return "OCI" in said and "a command that was not found" not in said
 
 
 def _advise(said: str, engine: Engine, container: Container) -> str:

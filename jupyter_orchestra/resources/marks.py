@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable
 from functools import cache
@@ -11,6 +12,8 @@ from pathlib import Path
 import msgspec
 
 from ..journal import owner as process
+from ..processes.tree import members
+from . import identity
 
 Living = Callable[[str], bool]  # whether the lease of that id is held, or waits to be given back
 
@@ -26,12 +29,18 @@ class Mark(msgspec.Struct, frozen=True):
         The runtime that made it, by a name that a restart of the kernel keeps.
     machine, boot : str
         Where and since when that one lived.
+    kernel : str
+        The process that it was; empty: not known.
+    world : str
+        Who can tell whether that process lives.
     """
 
     lease: str
     owner: str
     machine: str
     boot: str
+    kernel: str = ""
+    world: str = ""
 
     def spell(self) -> str:
         """The mark as text."""
@@ -40,22 +49,43 @@ class Mark(msgspec.Struct, frozen=True):
 
 def mark(lease: str, owner: str) -> Mark:
     """The mark for a lease of this machine."""
-    return Mark(lease, owner, *_here())
+    return Mark(lease, owner, *_here(), identity.mine().spell(), _world())
 
 
 def is_leftover(text: str, owner: str, living: Living) -> bool:
-    """Whether the thing with this mark belongs to nobody any more.
-
-    Another runtime's is left to that one as long as the machine is up: its task may outlive its kernel.
-    """
-    try:
-        found = msgspec.json.decode(text, type=Mark)
-    except msgspec.DecodeError:
+    """Whether the thing with this mark belongs to nobody any more; may look at all processes."""
+    found = read(text)
+    if found is None:
         return False
     machine, boot = _here()
     if found.machine != machine:
         return False
-    return found.boot != boot or (found.owner == owner and not living(found.lease))
+    if found.boot != boot:
+        return True
+    return not living(found.lease) if found.owner == owner else _is_over(found)
+
+
+def read(text: str) -> Mark | None:
+    """What :meth:`Mark.spell` gave; None for anything else."""
+    try:
+        return msgspec.json.decode(text, type=Mark)
+    except msgspec.DecodeError:
+        return None
+
+
+def _is_over(mark: Mark) -> bool:
+    """Whether nothing of another runtime lives, its tasks included: they may outlive its kernel."""
+    if not mark.kernel or mark.world != _world():
+        return False  # nobody here can tell
+    try:
+        return not (identity.read(mark.kernel).alive or members(f"ORCHESTRA_RUNTIME={mark.owner}"))
+    except ValueError:
+        return False
+
+
+def _world() -> str:
+    """Of processes that one can see, and whose environment one can read."""
+    return f"{identity.world()} {os.getuid()}"
 
 
 @cache
