@@ -77,6 +77,7 @@ def main(arguments: list[str]) -> int:
     try:
         confine(roots, network="--network" in options)
         os.environ["TMPDIR"] = roots[-1]
+        os.environ["IPYTHONDIR"] = os.path.join(roots[-1], ".ipython")  # the person's own can't be made here
         os.execvp(argv[0], argv)
     except OSError as error:
         print(f"{argv[0]}: {error.strerror}", file=sys.stderr)
