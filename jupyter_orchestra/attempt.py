@@ -63,6 +63,10 @@ class Reporter:
         """A process of this attempt exists."""
         self._post(e.WorkerStarted(self._now(), self._uid, self._attempt, process))
 
+    def unsandboxed(self, why: str) -> None:
+        """Nothing confines what a model wrote."""
+        self._post(e.TaskUnsandboxed(self._now(), self._uid, self._attempt, why))
+
     def progress(self, fraction: float | None, line: str = "") -> None:
         """How far it is, and the last line of output."""
         if self._pending is not None:

@@ -39,6 +39,7 @@ def card_of(view: TaskView) -> wire.Card:
         needs_you=view.needs_you,
         question=question_of(view),
         stopping=view.stopping,
+        unsandboxed=visible(view.unsandboxed),
         stage=view.stage,
         pausable=view.pausable,
         steerable=view.steerable,

@@ -154,6 +154,12 @@ class WorkerStarted(Reported, frozen=True):
     process: Process
 
 
+class TaskUnsandboxed(Reported, frozen=True):
+    """What a model wrote runs in it with all the person's rights: nothing confines it."""
+
+    why: str
+
+
 class TaskProgressed(Reported, frozen=True, omit_defaults=True):
     """A worker says how far it is: ``fraction`` from 0 to 1, or a line only."""
 
@@ -445,6 +451,7 @@ AnyEvent = (
     | TurnStopped
     | LogFolded
     | WorkerStarted
+    | TaskUnsandboxed
     | TaskProgressed
     | TaskFinished
     | TaskFailed

@@ -15,6 +15,7 @@ MARKS = {
     State.CANCELLED: "⊘",
     State.LOST: "?",
 }
+UNSANDBOXED = "UNSANDBOXED"  # nothing confines what a model wrote
 SHOWN = 64_000  # characters of one stream that a cell shows
 
 
@@ -29,7 +30,7 @@ def status(view: TaskView, now: float) -> str:
     if view.state is State.RUNNING and view.ask is None:
         done = f" {view.progress:.0%}" if view.progress is not None else ""
         stopping = ", stopping" if view.stopping else ""
-        return f"running{done} · {seconds}{stopping}" + (f" · {view.line}" if view.line else "")
+        return f"running{done} · {seconds}{stopping}" + (f" · {words}" if (words := said(view)) else "")
     if view.state is State.DONE:
         return f"done in {seconds}"
     if view.ask is not None:
@@ -45,6 +46,11 @@ def status(view: TaskView, now: float) -> str:
     if view.reason.startswith(view.state):
         return view.reason
     return str(view.state) + (f": {view.reason}" if view.reason else "")
+
+
+def said(view: TaskView) -> str:
+    """The last line of a task, behind what the person must know while it runs."""
+    return " · ".join(part for part in (view.unsandboxed and UNSANDBOXED, view.line) if part)
 
 
 def clipped(text: str) -> str:

@@ -592,6 +592,11 @@ class Machine:
         if task := self._current(event):
             task.process = event.process
 
+    def _on_task_unsandboxed(self, event: e.TaskUnsandboxed) -> None:
+        if task := self._current(event):
+            task.unsandboxed = event.why
+            self._show(task)
+
     def _on_step_taken(self, event: e.StepTaken) -> None:
         if task := self._current(event):
             task.steps.append(event.items)
@@ -806,7 +811,7 @@ class Machine:
         task.attempt += not task.counted
         task.counted, task.held, task.preempted = False, 0.0, 0
         task.started_at, task.ended_at, task.progress, task.line = now, None, None, ""
-        task.process, task.gave, task.yielded = None, (), False
+        task.process, task.unsandboxed, task.gave, task.yielded = None, "", (), False
         self.state.holds[task.uid] = (task.attempt, _pools(task))
         self._move(task, S.RUNNING, now)
         if task.spec.timeout is not None:
@@ -1039,6 +1044,7 @@ _HANDLERS: dict[type[e.Event], Callable[..., None]] = {
     e.ApprovalNeeded: Machine._on_approval_needed,
     e.StepTaken: Machine._on_step_taken,
     e.WorkerStarted: Machine._on_worker_started,
+    e.TaskUnsandboxed: Machine._on_task_unsandboxed,
     e.TaskProgressed: Machine._on_task_progressed,
     e.TaskFinished: Machine._on_task_finished,
     e.TaskFailed: Machine._on_task_failed,

@@ -267,6 +267,7 @@ class Task(msgspec.Struct):
     result: Result | None = None
     failure: Failure | None = None
     process: Process | None = None
+    unsandboxed: str = ""  # why nothing confines what a model wrote in the present attempt
     stage: Stage | None = None
     story: list[Step] = []
     version: int = 0  # counts changes, so that views can be ordered

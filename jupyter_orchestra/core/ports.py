@@ -91,6 +91,9 @@ class Reporter(Protocol):
     def started(self, process: Process) -> None:
         """A process of this attempt exists."""
 
+    def unsandboxed(self, why: str) -> None:
+        """What a model wrote runs with all the person's rights, and why nothing confines it."""
+
     def progress(self, fraction: float | None, line: str = "") -> None:
         """How far it is (0 to 1) and the last line of output; coalesced to 4 a second."""
 

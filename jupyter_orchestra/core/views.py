@@ -60,6 +60,7 @@ class TaskView(msgspec.Struct, frozen=True):
     entered: int = 0  # the turn in whose context its result is, 0 for none
     intervened: bool = False  # the person talked to its worker
     base: str = ""  # commit of the project at dispatch
+    unsandboxed: str = ""  # why nothing confines what a model wrote and it runs; empty where it is none's, or confined
 
     @property
     def result_cell(self) -> str:
@@ -143,6 +144,7 @@ def view(task: Task, blocked: str = "", kind: Kind | None = None) -> TaskView:
         entered=task.entered,
         intervened=task.intervened,
         base=spec.base,
+        unsandboxed=task.unsandboxed if S.RUNNING in (task.state, task.before) else "",
     )
 
 

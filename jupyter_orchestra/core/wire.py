@@ -77,6 +77,7 @@ class Card(Wire, frozen=True, kw_only=True):
     needs_you: str
     question: Question | None
     stopping: bool
+    unsandboxed: str  # why nothing confines what a model wrote and it runs; empty where it is none's, or confined
     stage: Stage | None
     pausable: bool
     steerable: bool

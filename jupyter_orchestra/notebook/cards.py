@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ..core.lines import MARKS, joined
+from ..core.lines import MARKS, joined, said
 from ..core.model import State
 from ..core.views import TaskView
 
@@ -27,7 +27,7 @@ def page_bundle(text: str, view: TaskView) -> dict[str, Any]:
     """A line as a MIME bundle which a page links to its own card of the task."""
     from ..core.wire import CARD_MIME, CardLine  # a page is there, and with it all that the wire needs
 
-    line = view.needs_you or view.reason or view.line
+    line = view.needs_you or view.reason or said(view)
     link = CardLine(uid=view.uid, name=view.name, worker=view.worker, state=view.state, line=line)
     return {**bundle(text), CARD_MIME: msgspec.to_builtins(link)}
 
@@ -72,7 +72,7 @@ def table(views: list[TaskView], now: float) -> str:
     rows = [("", "name", "worker", "state", "time", "")]
     for view in views:
         state = f"{view.state} {view.progress:.0%}" if _shows_progress(view) else str(view.state)
-        note = view.needs_you or view.reason or view.line
+        note = view.needs_you or view.reason or said(view)
         rows.append((MARKS[view.state], view.name, view.worker, state, f"{view.seconds(now):.1f} s", note[:100]))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     return "\n".join(

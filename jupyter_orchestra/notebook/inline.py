@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..core import events as e
-from ..core.lines import MARKS, card
+from ..core.lines import MARKS, card, said
 from ..core.model import State
 from ..core.views import TaskView
 from .cards import bundle
@@ -178,7 +178,7 @@ class InlineCards:
             "at": now,
             "progress": view.progress,
             "stopping": view.stopping,
-            "line": view.line[:LONG] if view.state is State.RUNNING else "",
+            "line": said(view)[:LONG] if view.state is State.RUNNING else "",
             "note": one.note[:LONG],
             "actions": [a for a in ACTIONS.get(view.state, ()) if a != "pause" or view.pausable],
         }

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
+from ..core.lines import UNSANDBOXED
 from ..core.model import Artifact, Ask
 from ..core.needs import spell_all
 from ..core.plain import plain
@@ -46,7 +47,7 @@ from .agent_tools import (
 )
 from .agent_voice import Voice
 from .agent_workspace import Copy
-from .confining import UNSANDBOXED, Box, box_for
+from .confining import Box, box_for
 
 OUTPUT: Final = 16_000  # characters of a call's answer
 ARTIFACTS: Final = 200 << 20  # bytes of all artifacts
@@ -105,6 +106,8 @@ class Hands:
     async def begin(self) -> str:
         """Get ready; gives what the agent begins with besides its brief."""
         self._inputs = hide_keys(await waited(describe_inputs, self._job), os.environ)
+        if self._role.works:
+            await self._have_box()
         absent = {"read_cell": self._read_cell is None, "read_inputs": not self._inputs}
         self._names = tuple(name for name in self._role.tools if not absent.get(name))
         return self._inputs
@@ -241,9 +244,7 @@ class Hands:
             raise Told("not run: it has characters that a person can't see; write them as escapes")
         if not code.strip():
             raise Told("not run: it is empty")
-        if self._box is None:
-            self._box = await box_for(self._job, self._own, self._project, self._landlock_suffices)
-        box = self._box
+        box = await self._have_box()
         lines = code.strip().splitlines()
         more = f" (and {len(lines) - 1} more lines)" if len(lines) > 1 else ""
         if box.sandbox.kind == "none":
@@ -254,6 +255,11 @@ class Hands:
             detail = f"{code}\n\n(in its workspace: {self._own})\n({limits})"
             await self._ask(kind, f"{_short(lines[0])}{more}", detail)
         return box
+
+    async def _have_box(self) -> Box:
+        if self._box is None:
+            self._box = await box_for(self._job, self._own, self._project, self._landlock_suffices)
+        return self._box
 
     async def _ask(self, kind: str, what: str, detail: str) -> None:
         """Ask the person. Raises Told when they decline."""

@@ -208,6 +208,7 @@ class Quiet:
 
     def __init__(self, voice: Voice) -> None:
         self.started, self.step, self.ask = voice.started, voice.step, voice.ask
+        self.unsandboxed = voice.unsandboxed
 
     def progress(self, fraction: float | None, line: str = "") -> None:
         """Not told."""

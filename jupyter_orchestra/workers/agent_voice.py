@@ -46,6 +46,10 @@ class Voice:
         """A process of this attempt exists."""
         self._reporter.started(process)
 
+    def unsandboxed(self, why: str) -> None:
+        """Nothing confines what its model wrote."""
+        self._reporter.unsandboxed(why)
+
     def progress(self, fraction: float | None, line: str = "") -> None:
         """A line; how far a program says it is says nothing of the agent."""
         if line:

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..core.model import Origin
+from ..core.needs import spell_all
 from ..core.ports import Job
 from ..processes.threads import in_thread
 from ..sandbox.probing import probe
 from ..sandbox.values import Confinement, Sandbox
 from .agent_search import SKIPPED, is_kept
 
-UNSANDBOXED: Final = "UNSANDBOXED"
 LOOKED_AT: Final = 20_000  # entries of a project in which what holds keys is looked for
 MASKED: Final = 200
 OUTSIDE: Final = ("db", "server", "container")  # leases on what can't be reached from within
+NOWHERE: Final = "this machine offers nothing that confines"
 SYSTEM: Final = ("/usr", "/bin", "/lib", "/etc", "/dev", "/proc")
 
 
@@ -28,7 +29,7 @@ async def sandbox_of(job: Job) -> Sandbox:
         return Sandbox("none")
     found = await in_thread(None, probe)
     if found.kind == "none":
-        job.reporter.progress(None, f"{UNSANDBOXED}: it runs with all your rights")
+        job.reporter.unsandboxed(found.why or NOWHERE)
     return found
 
 
@@ -89,10 +90,15 @@ class Box(NamedTuple):
 
 
 async def box_for(job: Job, workspace: Path, project: Path, landlock_suffices: bool) -> Box:
-    """The box of an agent; what leases something outside of every box has none."""
-    if any(need.resource.partition(":")[0] in OUTSIDE for need in job.spec.needs):
-        return Box(Sandbox("none", why="it leases what lies outside"), workspace, project, trusted=False)
+    """The box of an agent; what leases something outside of every box has none, and its card says so."""
+    outside = [need for need in job.spec.needs if need.resource.partition(":")[0] in OUTSIDE]
+    if outside:
+        why = f"it leases {spell_all(outside)}, which nothing confined can reach"
+        job.reporter.unsandboxed(why)
+        return Box(Sandbox("none", why=why), workspace, project, trusted=False)
     sandbox = await in_thread(None, probe)
+    if sandbox.kind == "none":
+        job.reporter.unsandboxed(sandbox.why or NOWHERE)
     trusted = sandbox.hides or (landlock_suffices and sandbox.kind == "landlock")
     return Box(sandbox, workspace, project, trusted)
 

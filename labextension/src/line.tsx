@@ -7,6 +7,7 @@ import type { NotebookModel } from './model';
 import { hasEnded } from './model';
 import type { ICard, ICardLine } from './protocol';
 import { Elapsed } from './sidebar/elapsed';
+import { Unsandboxed } from './unsandboxed';
 import { awaited, need, said, stateWord } from './words';
 
 interface ILineProps {
@@ -42,6 +43,7 @@ export default function Line({ saved, found, trans, show }: ILineProps): JSX.Ele
       )}
       <span className="jp-Orchestra-facts">{card.worker}</span>
       <span className="jp-Orchestra-state">{isStale ? trans.__('was %1', word) : word}</span>
+      {found !== null && <Unsandboxed card={found.card} trans={trans} />}
       {found !== null && <Elapsed card={found.card} notebook={found.notebook} />}
       <span className="jp-Orchestra-said" title={text}>
         {text}

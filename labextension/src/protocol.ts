@@ -77,6 +77,7 @@ export interface ICard {
   needs_you: string;
   question: IQuestion | null;
   stopping: boolean;
+  unsandboxed: string;
   stage: Stage | null;
   pausable: boolean;
   steerable: boolean;

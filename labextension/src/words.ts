@@ -69,6 +69,13 @@ export function said(card: Pick<ICard, 'state' | 'stopping' | 'line' | 'reason'>
   return text.startsWith(`${card.state} `) ? text.slice(card.state.length + 1) : text;
 }
 
+/** What a person must know of a task in which nothing confines what a model wrote; empty for any other. */
+export function exposure({ unsandboxed }: Pick<ICard, 'unsandboxed'>, trans: TranslationBundle): string {
+  return unsandboxed === ''
+    ? ''
+    : trans.__('Nothing confines what the model writes here: it runs with all your rights (%1)', unsandboxed);
+}
+
 export function sectionTitle(section: Section, trans: TranslationBundle): string {
   const titles: Record<Section, string> = {
     'needs-you': trans.__('Needs you'),

@@ -49,9 +49,13 @@ class Told:
         self.fractions: list[float | None] = []
         self.lines: list[str] = []
         self.outputs: list[dict[str, object]] = []
+        self.bare: list[str] = []  # why nothing confines it
 
     def started(self, process: Process) -> None:
         self.processes.append(process)
+
+    def unsandboxed(self, why: str) -> None:
+        self.bare.append(why)
 
     def progress(self, fraction: float | None, line: str = "") -> None:
         self.fractions.append(fraction)

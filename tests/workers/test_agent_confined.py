@@ -53,6 +53,7 @@ def test_a_worker_runs_without_asking_in_bubblewrap(bwrap: Scene) -> None:
     )
     assert said == ["42\n\n[exit code 0]", "[no output]", "42"]
     assert bwrap.person.asks == []
+    assert bwrap.person.bare == []
     assert not [line for line in bwrap.person.lines if "UNSANDBOXED" in line]
 
 
@@ -90,8 +91,19 @@ def test_default_asks_in_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, k
 
 def test_what_leases_something_outside_asks(bwrap: Scene) -> None:
     model = ScriptedModel(say("", call("run_command", command="true")), end())
-    bwrap.finish(model, bwrap.job(needs=parse_all("db:main:w")))
+    bwrap.finish(model, bwrap.job(needs=parse_all("db:main:w,press")))
+    assert bwrap.person.bare == ["it leases db:main:w, which nothing confined can reach"]
     assert [ask.action for ask in bwrap.person.asks] == ["UNSANDBOXED: run: true"]
+
+
+@pytest.mark.parametrize(("role", "says"), [("worker", True), ("default", True), ("explorer", False)])
+def test_an_agent_that_may_run_things_says_from_the_first_that_nothing_confines_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str, says: bool
+) -> None:
+    monkeypatch.setattr(confining, "probe", lambda: Sandbox("none", why="bubblewrap: not found"))
+    scene = Scene(tmp_path, role)
+    scene.finish(ScriptedModel(end()))
+    assert scene.person.bare == (["bubblewrap: not found"] if says else [])
 
 
 def test_it_changes_nothing_outside_its_workspace(confined: Scene) -> None:

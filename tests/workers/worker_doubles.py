@@ -50,9 +50,13 @@ class Remembering:
     processes: list[Process] = field(default_factory=list)
     told: list[tuple[float | None, str]] = field(default_factory=list)
     outputs: list[dict[str, object]] = field(default_factory=list)
+    bare: list[str] = field(default_factory=list)  # why nothing confines it
 
     def started(self, process: Process) -> None:
         self.processes.append(process)
+
+    def unsandboxed(self, why: str) -> None:
+        self.bare.append(why)
 
     def progress(self, fraction: float | None, line: str = "") -> None:
         self.told.append((fraction, line))

@@ -11,6 +11,7 @@ import { hasEnded } from '../model';
 import { hasCell } from '../places';
 import type { ICard } from '../protocol';
 import { QuestionBlock } from '../question';
+import { Unsandboxed } from '../unsandboxed';
 import type { Whereabouts } from './watch';
 import { actionWord, facts, need, said, stateWord, usage } from '../words';
 
@@ -49,6 +50,7 @@ export function PanelHeader(props: IPanelHeaderProps): JSX.Element {
           <StateMark mark={card.needs_you !== '' ? 'needs-you' : card.state} />
           {stateWord(card, trans)}
         </span>
+        <Unsandboxed card={card} trans={trans} />
         <Elapsed card={card} notebook={notebook} />
         <span className="jp-OrchestraPanel-facts">
           {[...facts(card, trans), usage(card, trans)].filter(fact => fact !== '').join(' · ')}

@@ -14,6 +14,7 @@ import { hasEnded } from '../model';
 import { hasCell } from '../places';
 import type { ICard } from '../protocol';
 import { QuestionBlock } from '../question';
+import { Unsandboxed } from '../unsandboxed';
 import { actionWord, facts, need, stateWord, usage } from '../words';
 
 /** What cards share; the same object for the life of the sidebar. */
@@ -151,6 +152,7 @@ function Line({ card, text, trans }: { card: ICard; text: string; trans: Transla
   return (
     <div className="jp-Orchestra-line" id={lineId(card.uid)} title={text}>
       <span className="jp-Orchestra-state">{stateWord(card, trans)}</span>
+      <Unsandboxed card={card} trans={trans} />
       <span className="jp-Orchestra-said">{text}</span>
       <span className="jp-Orchestra-usage">{usage(card, trans)}</span>
     </div>

@@ -1,6 +1,10 @@
+import React from 'react';
+
+import { Unsandboxed } from '../../src/unsandboxed';
 import { asking, awaited, duration, facts, figure, need, price, said, stateWord, summary, usage } from '../../src/words';
 import { turnWord } from '../../src/sidebar/turnLine';
 import { card, notebook, question, trans } from './cards';
+import { drawn } from './drawn';
 
 test.each([
   [0, '0 s'],
@@ -42,6 +46,13 @@ test('beside the state stands the line of a running task, and else the reason, w
   expect(said(card({ line: 'epoch 3', reason: 'retried' }))).toBe('epoch 3');
   expect(said(card({ state: 'failed', line: 'epoch 3', reason: 'out of memory' }))).toBe('out of memory');
   expect(said(card({ state: 'cancelled', reason: 'cancelled by you' }))).toBe('by you');
+});
+
+test('the label of a task that nothing confines says why', () => {
+  const of = (unsandboxed: string) => drawn(React.createElement(Unsandboxed, { card: { unsandboxed }, trans })).firstElementChild;
+  expect(of('')).toBeNull();
+  expect(of('bubblewrap: not found')?.textContent).toBe('UNSANDBOXED');
+  expect(of('bubblewrap: not found')?.getAttribute('title')).toMatch(/all your rights \(bubblewrap: not found\)$/);
 });
 
 test('the summary says what runs and what needs the person, and what waits when nothing runs', () => {
