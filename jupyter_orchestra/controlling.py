@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -104,6 +105,16 @@ class Controlling:
         self._declare(runtime)
         self._ready.set()
         await self._open_door(runtime, mark)
+        await self._sweep()
+
+    async def _sweep(self) -> None:
+        """Remove what killed kernels have left beside their processes, whether or not a task needs such a thing now."""
+        from .resources.container import ContainerProvider
+
+        for provider in self._providers:
+            if isinstance(provider, ContainerProvider) and provider.capacities():
+                with contextlib.suppress(OrchestraError):  # no engine: who needs one is told
+                    await provider.sweep()
 
     def renew(self) -> None:
         """On the runtime's loop, each :data:`RENEW` seconds: who holds leases and still lives?"""

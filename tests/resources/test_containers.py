@@ -36,17 +36,6 @@ async def no(action: str, detail: str) -> bool:
     return False
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> PodmanStore:
-    if not container.shutil.which("podman"):
-        pytest.skip("podman is not installed: apt-get install podman")
-    store = PodmanStore(tmp_path_factory.mktemp("podman") / "store")
-    store.fill()
-    if why := store.works("--network", "none"):
-        pytest.skip(f"podman runs no container here: {why}")
-    return store
-
-
 @pytest.fixture
 def store(filled: PodmanStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[PodmanStore]:
     for name, value in filled.environment.items():
