@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from .core import events as e
 from .core.model import Ask, Blob, Failure, Process, Result
-from .core.ports import Blocked, Failed, Finished, Job, Lost, Outcome, Verdict
+from .core.ports import Blocked, Failed, Finished, Job, Lost, Outcome, Pty, Verdict
 from .patience import PatientStore
+from .terminals import Terminals
 
 log = logging.getLogger("jupyter_orchestra")
 
@@ -42,6 +43,8 @@ class Reporter:
         Gives POSIX seconds.
     show
         Takes live output.
+    terminals
+        Where a terminal is opened.
     """
 
     def __init__(
@@ -51,9 +54,10 @@ class Reporter:
         post: Callable[[e.Reported], None],
         now: Callable[[], float],
         show: Callable[[str, int, Output], None],
+        terminals: Terminals,
     ) -> None:
         self._uid, self._attempt = uid, attempt
-        self._post, self._now, self._show = post, now, show
+        self._post, self._now, self._show, self._terminals = post, now, show, terminals
         self._loop = asyncio.get_running_loop()
         self._said = 0.0
         self._pending: tuple[float | None, str] | None = None
@@ -83,6 +87,14 @@ class Reporter:
     def output(self, output: Output) -> None:
         """One nbformat output, live."""
         self._show(self._uid, self._attempt, output)
+
+    def terminal(self, pty: Pty) -> None:
+        """What runs has a terminal."""
+        self._terminals.open(self._uid, self._attempt, pty)
+
+    def show(self, text: str) -> None:
+        """What it shows."""
+        self._terminals.show(self._uid, self._attempt, text)
 
     def step(self, items: Blob) -> None:
         """A step is over."""

@@ -22,6 +22,7 @@ from .errors import NO_ROOM
 from .patience import PatientStore, no_room
 from .purse import AskingPurse
 
+from .terminals import Terminals
 log = logging.getLogger("jupyter_orchestra")
 
 
@@ -34,6 +35,7 @@ class Home(Protocol):
     sink: Sink | None
     keeper: Keeper | None
     now: Callable[[], float]
+    terminals: Terminals
 
     @property
     def workers(self) -> Mapping[str, Worker]: ...
@@ -65,7 +67,7 @@ class Attempts:
         """Let a worker have it; `delay` seconds later where a card shows it."""
         home, uid, attempt = self._home, wish.uid, wish.attempt
         task = home.machine.tasks[uid]
-        reporter = Reporter(uid, attempt, self._report, home.now, self._show_output)
+        reporter = Reporter(uid, attempt, self._report, home.now, self._show_output, home.terminals)
         store = PatientStore(home.journal, partial(self._say, reporter), threading.current_thread())
         job = Job(
             spec=msgspec.structs.replace(task.spec, capture=task.capture),
@@ -196,6 +198,7 @@ class Attempts:
         home, now = self._home, self._home.now()
         outcome = None if work.cancelled() else outcome_of(work)
         if self._closing and not isinstance(outcome, Finished):
+        self._home.terminals.end(uid, attempt)
             return  # the kernel cut it off: the next one finds it, or finds it lost and asks
         match outcome:
             case None:

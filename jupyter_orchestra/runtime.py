@@ -25,6 +25,7 @@ from .core.ports import Journal, Keeper, Master, Sink, Worker
 from .core.talk import TurnView, view_turn
 from .core.views import TaskView, view
 from .patience import no_room
+from .terminals import Terminals
 
 T = TypeVar("T")
 P = TypeVar("P", TaskView, TurnView)
@@ -73,6 +74,7 @@ class Runtime:
         clock: Callable[[], float] | None = None,
         max_unfinished: int = 10_000,
         tiers: Mapping[str, int] | None = None,
+        self.terminals = Terminals()
     ) -> None:
         self.journal, self.folder = journal, folder
         self.machine = machine or Machine()
@@ -342,6 +344,7 @@ class Runtime:
         if self.sink is not None:
             self.sink.drop(uid)
 
+        self.terminals.drop(uid)
     def _deliver(self, picture: TaskView) -> None:
         if self.sink is not None:
             self._safely(self.sink.deliver, picture)

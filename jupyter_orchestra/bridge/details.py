@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from .pictures import detail_of
 
 log = logging.getLogger("jupyter_orchestra")
 OUTPUTS = 200  # outputs of one message
+MORE = 64 << 10  # characters of a terminal in one message, once the page has what went before
 Outputs = list[dict[str, Any]]
 Live = Callable[[str, int], tuple[int, Outputs]]
 
@@ -28,6 +30,12 @@ class Source(Protocol):
 
     def live(self, uid: str, attempt: int) -> tuple[int, Outputs]:
         """The outputs of a running attempt that are still kept, and the index of the first of them."""
+
+    def has_terminal(self, uid: str, attempt: int) -> bool:
+        """Whether an attempt runs in a terminal, or did and what that showed is still kept."""
+
+    def terminal(self, uid: str, attempt: int, start: int, most: int) -> tuple[int, str]:
+        """What a terminal has shown from character `start` on, as far as it is kept, and where that begins."""
 
     def load(self, view: TaskView, done: Callable[[Outputs], None]) -> None:
         """Read the outputs of an ended task, off the loop; `done` gets them on the loop, cleaned unless trusted."""
@@ -47,15 +55,19 @@ class Watch:
         self._loaded: Outputs | None = None
         self._cleaning = False
         self._cleaned: wire.Output | None = None
+        self._shown: tuple[int, int | None] = 0, None  # attempt, and how much of its terminal the page has
 
     def next(self) -> wire.ToPage | None:
         """A Detail whenever the state has changed, else the output that came since."""
         view = self._source.view(self._uid)
         if view is None:
             return None
-        marks = (view.attempt, view.state, view.stopping, view.needs_you, view.name, view.result is None)
+        terminal = self._source.has_terminal(view.uid, view.attempt)
+        marks = (view.attempt, view.state, view.stopping, view.needs_you, view.name, view.result is None, terminal)
         if marks != self._told:
             return self._detail(view, marks)
+        if terminal:
+            return self._terminal(view)
         return None if view.ended else self._output(view)
 
     def _detail(self, view: TaskView, marks: tuple[object, ...]) -> wire.Detail | None:
@@ -73,7 +85,8 @@ class Watch:
             outputs = self._loaded
         self._told, self._loaded, self._loading = marks, None, ()
         self._attempt, self._sent = view.attempt, first + len(outputs)
-        return detail_of(view, self._source.explain(view.uid), first, outputs)
+        terminal = self._source.has_terminal(view.uid, view.attempt)
+        return detail_of(view, self._source.explain(view.uid), first, outputs, terminal)
 
     def _take(self, marks: tuple[object, ...], outputs: Outputs) -> None:
         if self._loading == marks:
@@ -96,6 +109,19 @@ class Watch:
             return None
         self._sent = index + len(new)
         return wire.Output(uid=view.uid, attempt=view.attempt, index=index, outputs=tuple(new))
+
+    def _terminal(self, view: TaskView) -> wire.Terminal | None:
+        """What it has shown so far, then what is new; of a program that puts out more than can be sent, the newest."""
+        attempt, shown = self._shown
+        if attempt != view.attempt:
+            shown = None
+        most = MORE if shown is not None else sys.maxsize
+        start, text = self._source.terminal(view.uid, view.attempt, shown or 0, most)
+        end = start + len(text)
+        if not text and shown is not None:
+            return None
+        self._shown = view.attempt, end
+        return wire.Terminal(uid=view.uid, attempt=view.attempt, start=start, end=end, text=text)
 
     def _clean(self, view: TaskView, index: int, outputs: Outputs) -> None:
         told, self._cleaning = self._told, True

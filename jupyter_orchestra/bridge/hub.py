@@ -66,6 +66,7 @@ class Hub:
         self._turn: wire.Turn | None = None
         self._work: set[asyncio.Task[None]] = set()
         self._looking: asyncio.TimerHandle | None = None
+        runtime.terminals.shown = self.output
         comms.listen(self)
 
     # for the sink
@@ -137,6 +138,7 @@ class Hub:
     def close(self) -> None:
         """Let go of all pages."""
         self._comms.silence()
+        self._runtime.terminals.shown = lambda uid: None
         for task in self._work:
             task.cancel()
         if self._looking is not None:
@@ -155,6 +157,14 @@ class Hub:
         """Why a task is where it is."""
         task = self._runtime.machine.tasks.get(uid)
         return explain(self._runtime.machine, task, self._runtime.now()) if task is not None else ""
+
+    def has_terminal(self, uid: str, attempt: int) -> bool:
+        """Whether there is a terminal to look at."""
+        return self._runtime.terminals.has(uid, attempt)
+
+    def terminal(self, uid: str, attempt: int, start: int, most: int) -> tuple[int, str]:
+        """What a terminal has shown from a character on."""
+        return self._runtime.terminals.text(uid, attempt, start, most)
 
     def load(self, view: TaskView, done: Callable[[Outputs], None]) -> None:
         """Read the outputs of an ended task, off the loop."""
@@ -229,6 +239,10 @@ class Hub:
                 self._composes(page, on)
             case wire.Watch(task=task, on=on):
                 self._watch(page, task, on)
+            case wire.Type():
+                self._type(page, message)
+            case wire.Resize(task=task, attempt=attempt, rows=rows, columns=columns):
+                self._runtime.terminals.resize(task, attempt, rows, columns)
             case wire.Fetch():
                 self._do(self._fetch(page, message), "jo-fetch")
             case wire.Claim():
@@ -303,6 +317,13 @@ class Hub:
             page.say(answer_of(order.request, said))
 
         self._runtime.ask(event).add_done_callback(answer)
+
+    def _type(self, page: LivePage, order: wire.Type) -> None:
+        view = self._client.board.find(order.task)
+        why_not = f"there is no task {order.task!r}: it may have been forgotten"
+        if view is not None:
+            why_not = self._runtime.terminals.type(view, order.attempt, order.text)
+        page.say(wire.Answer(request=order.request, ok=not why_not, message=why_not))
 
     async def _send(self, page: LivePage, order: wire.Compose) -> None:
         act = partial(self._compose, order.text, page.session)

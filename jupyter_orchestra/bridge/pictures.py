@@ -31,7 +31,9 @@ def artifacts_of(view: TaskView) -> tuple[wire.ArtifactLine, ...]:
     return tuple(wire.ArtifactLine(name=one.name, mime=one.mime, size=one.blob.size) for one in made)
 
 
-def detail_of(view: TaskView, explanation: str, first: int, outputs: list[dict[str, Any]]) -> wire.Detail:
+def detail_of(
+    view: TaskView, explanation: str, first: int, outputs: list[dict[str, Any]], terminal: bool = False
+) -> wire.Detail:
     """What the panel of a task shows; `first` is the index of the first of the outputs."""
     left_out = _too_early(outputs)
     return wire.Detail(
@@ -44,6 +46,7 @@ def detail_of(view: TaskView, explanation: str, first: int, outputs: list[dict[s
         artifacts=artifacts_of(view),
         trusted=view.trusted,
         kind="agent" if view.agent else "code",
+        terminal=terminal,
         first=first + left_out,
         outputs=tuple(outputs[left_out:]),
     )

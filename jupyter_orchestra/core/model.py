@@ -184,6 +184,11 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
     place: Place = Place()
     anchor: Anchor | None = None
 
+    @property
+    def terminal(self) -> bool:
+        """Whether it leases one."""
+        return any(need.resource == "terminal" for need in self.needs)
+
 
 class Kind(msgspec.Struct, frozen=True):
     """What the machine must know about a kind of worker."""
@@ -196,6 +201,7 @@ class Kind(msgspec.Struct, frozen=True):
     agent: bool = False  # a model writes what comes of it: never trusted
     resumable: bool = False  # goes on after a kernel restart, from its last journaled step
     adoptable: bool = False  # its process outlives the kernel, and the next one takes it over
+    terminal: bool = False  # what it runs may have one
 
 
 class Process(msgspec.Struct, frozen=True, omit_defaults=True):

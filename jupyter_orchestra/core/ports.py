@@ -85,11 +85,18 @@ class Verdict(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-class Reporter(Protocol):
-    """What a worker says while it works. Every method is for the runtime's loop and returns at once."""
+class Pty(Protocol):
+    """The terminal of what runs. Both return at once, also when nothing is there any more."""
 
-    def started(self, process: Process) -> None:
-        """A process of this attempt exists."""
+    def write(self, data: bytes) -> None:
+        """Type into it."""
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Give it another size, in characters."""
+
+
+class Audience(Protocol):
+    """Who hears of what a program puts out. On the runtime's loop; both return at once."""
 
     def unsandboxed(self, why: str) -> None:
         """What a model wrote runs with all the person's rights, and why nothing confines it."""
@@ -105,6 +112,19 @@ class Reporter(Protocol):
 
     def ask(self, ask: Ask) -> Awaitable[Verdict]:
         """Put a question to the person and wait for the answer."""
+
+
+class Reporter(Audience, Protocol):
+    """What a worker says while it works. Every method is for the runtime's loop and returns at once."""
+
+    def started(self, process: Process) -> None:
+        """A process of this attempt exists."""
+
+    def terminal(self, pty: Pty) -> None:
+        """What runs has a terminal, into which the person may type from now on."""
+
+    def show(self, text: str) -> None:
+        """What that terminal shows, as it came; not journaled."""
 
 
 class Lender(Protocol):

@@ -53,6 +53,7 @@ class TaskView(msgspec.Struct, frozen=True):
     agent: bool = True  # a model writes what comes of it: never trusted
     pausable: bool = False  # at present
     steerable: bool = False
+    terminal: bool = False  # it runs in one, into which the person may type
     model: str = ""
     ask: Ask | None = None  # what the person is to answer first
     asks: int = 0  # how many questions there are
@@ -137,6 +138,7 @@ def view(task: Task, blocked: str = "", kind: Kind | None = None) -> TaskView:
         agent=kind is None or kind.agent,
         pausable=_is_pausable(task, kind),
         steerable=task.state is S.RUNNING and kind is not None and kind.steerable,
+        terminal=kind is not None and kind.terminal and spec.terminal,
         model=spec.model,
         ask=task.asks[0] if task.asks else None,
         asks=len(task.asks),

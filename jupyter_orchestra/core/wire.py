@@ -14,7 +14,7 @@ import msgspec
 from .model import Delivery, Origin, Stage, State, Step
 from .talk import TurnState
 
-PROTOCOL = 2  # raised when a page and a kernel of different versions would misunderstand each other
+PROTOCOL = 3  # raised when a page and a kernel of different versions would misunderstand each other
 UP = "jupyter_orchestra.up"
 DOWN = "jupyter_orchestra.down"
 ANNOUNCE = "jupyter_orchestra.announce"  # opened by the kernel when the extension is loaded, and closed at once
@@ -194,6 +194,27 @@ class Watch(FromPage, frozen=True, kw_only=True):
 
 
 class Fetch(FromPageAsked, frozen=True, kw_only=True):
+class Type(FromPageAsked, frozen=True, kw_only=True):
+    """The person types into the terminal of a running attempt, at most 64 kB at once; it may be a password."""
+
+    task: str
+    attempt: int
+    text: str
+
+    def __repr__(self) -> str:
+        """Without what was typed, which no log may hold."""
+        return f"Type(request={self.request!r}, task={self.task!r}, attempt={self.attempt})"
+
+
+class Resize(FromPage, frozen=True, kw_only=True):
+    """The terminal of a running attempt is shown in another size, in characters."""
+
+    task: str
+    attempt: int
+    rows: int
+    columns: int
+
+
     """The bytes of an artifact are wanted: they come as :class:`Chunk` messages, and the Answer after them."""
 
     task: str
@@ -221,7 +242,23 @@ class Bye(FromPage, frozen=True, kw_only=True):
     """The page goes."""
 
 
-ToKernel = Hello | PageChanged | Pong | Act | Steer | Compose | Composing | TurnAct | Watch | Fetch | Claim | Ack | Bye
+ToKernel = (
+    Hello
+    | PageChanged
+    | Pong
+    | Act
+    | Steer
+    | Compose
+    | Composing
+    | TurnAct
+    | Watch
+    | Type
+    | Resize
+    | Fetch
+    | Claim
+    | Ack
+    | Bye
+)
 
 # --- what the kernel says ------------------------------------------------------------------------------------------
 
@@ -294,6 +331,7 @@ class Detail(FromKernel, frozen=True, kw_only=True):
     trusted: bool
     kind: RESULT_KINDS
     first: int  # index of the first of the outputs that follow: earlier ones are no longer kept
+    terminal: bool  # it has one: what that shows follows as Terminal, and no Output
     outputs: tuple[dict[str, Any], ...]
 
 
@@ -307,6 +345,16 @@ class Output(FromKernel, frozen=True, kw_only=True):
 
 
 class Chunk(FromKernel, frozen=True, kw_only=True):
+class Terminal(FromKernel, frozen=True, kw_only=True):
+    """More of what a watched terminal shows, escape sequences and all; what does not go on from before begins anew."""
+
+    uid: str
+    attempt: int
+    start: int  # characters that the attempt had put out before this
+    end: int  # and with it
+    text: str
+
+
     """A piece of a fetched artifact, base64; ``last`` ends it. ``size`` is that of the whole in bytes."""
 
     request: str
@@ -351,7 +399,7 @@ class Ping(FromKernel, frozen=True, kw_only=True):
     """Is anyone there? A page that does not answer for 30 s is forgotten, and its comms closed."""
 
 
-ToPage = Snapshot | Changes | Mismatch | Answer | Problem | Detail | Output | Chunk | Offer | Grant | Ping
+ToPage = Snapshot | Changes | Mismatch | Answer | Problem | Detail | Output | Terminal | Chunk | Offer | Grant | Ping
 
 
 def read(data: object) -> ToKernel:

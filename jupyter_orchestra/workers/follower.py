@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ..core.ports import Reporter, Running
+from ..core.ports import Audience, Running
 from ..processes.spool import Frame, SpoolReader
 from .outputs import Collector
 
@@ -20,7 +20,7 @@ class Follower:
         self,
         running: Running,
         collector: Collector,
-        reporter: Reporter,
+        reporter: Audience,
         seen: Callable[[Frame], object] | None = None,
     ) -> None:
         self._running = running
@@ -61,7 +61,7 @@ class Follower:
 
 
 async def follow(
-    running: Running, collector: Collector, reporter: Reporter, seen: Callable[[Frame], object] | None = None
+    running: Running, collector: Collector, reporter: Audience, seen: Callable[[Frame], object] | None = None
 ) -> None:
     """Read a process's spool every 0.1 s until it has ended and everything is read."""
     await Follower(running, collector, reporter, seen).follow()

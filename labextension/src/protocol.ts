@@ -1,6 +1,6 @@
 /** Made from jupyter_orchestra/core/wire.py by jupyter_orchestra/core/typescript.py: change it there. */
 /* eslint-disable */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 export const UP = 'jupyter_orchestra.up';
 export const DOWN = 'jupyter_orchestra.down';
 export const ANNOUNCE = 'jupyter_orchestra.announce';
@@ -154,6 +154,7 @@ export interface IDetail {
   artifacts: IArtifactLine[];
   trusted: boolean;
   kind: 'agent' | 'code' | 'master' | 'reply';
+  terminal: boolean;
   first: number;
   outputs: { [key: string]: any }[];
 }
@@ -264,6 +265,15 @@ export interface IQuestion {
 }
 
 /** All tasks, in the order of dispatch; the first message to each page, and again when it may have missed one. */
+/** The terminal of a running attempt is shown in another size, in characters. */
+export interface IResize {
+  type: 'Resize';
+  task: string;
+  attempt: number;
+  rows: number;
+  columns: number;
+}
+
 export interface ISnapshot {
   type: 'Snapshot';
   seq: number;
@@ -300,6 +310,16 @@ export interface IStep {
 }
 
 /** The newest turn of the master; ``text`` is the end of its reply so far, as plain text. */
+/** More of what a watched terminal shows, escape sequences and all; what does not go on from before begins anew. */
+export interface ITerminal {
+  type: 'Terminal';
+  uid: string;
+  attempt: number;
+  start: number;
+  end: number;
+  text: string;
+}
+
 export interface ITurn {
   number: number;
   state: TurnState;
@@ -320,12 +340,21 @@ export interface ITurnAct {
 export type TurnState = 'done' | 'failed' | 'running' | 'stopped';
 
 /** A panel of that task is open (or no longer): answered by :class:`Detail`, then :class:`Output` as it comes. */
+/** The person types into the terminal of a running attempt, at most 64 kB at once; it may be a password. */
+export interface IType {
+  type: 'Type';
+  request: string;
+  task: string;
+  attempt: number;
+  text: string;
+}
+
 export interface IWatch {
   type: 'Watch';
   task: string;
   on?: boolean;
 }
 
-export type ToKernel = IHello | IPageChanged | IPong | IAct | ISteer | ICompose | IComposing | ITurnAct | IWatch | IFetch | IClaim | IAck | IBye;
+export type ToKernel = IHello | IPageChanged | IPong | IAct | ISteer | ICompose | IComposing | ITurnAct | IWatch | IType | IResize | IFetch | IClaim | IAck | IBye;
 
-export type ToPage = ISnapshot | IChanges | IMismatch | IAnswer | IProblem | IDetail | IOutput | IChunk | IOffer | IGrant | IPing;
+export type ToPage = ISnapshot | IChanges | IMismatch | IAnswer | IProblem | IDetail | IOutput | ITerminal | IChunk | IOffer | IGrant | IPing;

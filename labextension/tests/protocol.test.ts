@@ -42,9 +42,9 @@ test('each kind of message has a golden one', () => {
   const kinds = (name: 'to_page' | 'to_kernel'): Set<string> =>
     new Set(golden<ToPage | ToKernel>(name).map(({ type }) => type));
   expect([...kinds('to_page')].sort()).toEqual(
-    ['Answer', 'Changes', 'Chunk', 'Detail', 'Grant', 'Mismatch', 'Offer', 'Output', 'Ping', 'Problem', 'Snapshot'].sort()
+    ['Answer', 'Changes', 'Chunk', 'Detail', 'Grant', 'Mismatch', 'Offer', 'Output', 'Ping', 'Problem', 'Snapshot', 'Terminal'].sort()
   );
   expect([...kinds('to_kernel')].sort()).toEqual(
-    ['Ack', 'Act', 'Bye', 'Claim', 'Compose', 'Composing', 'Fetch', 'Hello', 'PageChanged', 'Pong', 'Steer', 'TurnAct', 'Watch'].sort()
+    ['Ack', 'Act', 'Bye', 'Claim', 'Compose', 'Composing', 'Fetch', 'Hello', 'PageChanged', 'Pong', 'Resize', 'Steer', 'TurnAct', 'Type', 'Watch'].sort()
   );
 });

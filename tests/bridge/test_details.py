@@ -12,6 +12,7 @@ from jupyter_orchestra.core import wire
 from jupyter_orchestra.core.model import Blob, Origin, Result, State
 from jupyter_orchestra.core.views import TaskView
 from jupyter_orchestra.notebook.live_output import CUT_OFF, LiveOutput
+from jupyter_orchestra.terminals import Terminals
 
 HOSTILE = "<img src=http://a.example/x onerror=alert(1)><b>bold</b>"
 LIVE: Outputs = [
@@ -28,6 +29,7 @@ class Source:
 
     def __init__(self, shown: TaskView, outputs: Outputs) -> None:
         self.shown, self.outputs = shown, outputs
+        self.terminals = Terminals()
         self.later: list[Callable[[], None]] = []
 
     def view(self, uid: str) -> TaskView:
@@ -38,6 +40,12 @@ class Source:
 
     def live(self, uid: str, attempt: int) -> tuple[int, Outputs]:
         return 0, list(self.outputs)
+
+    def has_terminal(self, uid: str, attempt: int) -> bool:
+        return self.terminals.has(uid, attempt)
+
+    def terminal(self, uid: str, attempt: int, start: int, most: int) -> tuple[int, str]:
+        return self.terminals.text(uid, attempt, start, most)
 
     def load(self, shown: TaskView, done: Callable[[Outputs], None]) -> None:
         self.later.append(lambda: done(read_ended(lambda _: [], self.live, shown)))

@@ -15,8 +15,10 @@ from jupyter_orchestra.bridge.hub import Hub
 from jupyter_orchestra.core import events as e
 from jupyter_orchestra.core import wire
 from jupyter_orchestra.core.composed import Composed
+from jupyter_orchestra.core.model import State
 from jupyter_orchestra.core.talk import TurnState
 from jupyter_orchestra.errors import UsageError
+from jupyter_orchestra.terminals import Terminals
 
 Scene = Callable[["Stage"], Awaitable[None]]
 
@@ -27,14 +29,17 @@ class Stage:
     def __init__(self) -> None:
         self.posted: list[Any] = []
         self.composed: list[tuple[str, str]] = []
-        views = [view(uid="u1", name="scan")]
+        self.terminals = Terminals()
+        running = view(uid="t1", name="sh", state=State.RUNNING, terminal=True, agent=False, ended_at=None, result=None)
+        views = [view(uid="u1", name="scan"), running]
         by_uid = {one.uid: one for one in views}
         board = SimpleNamespace(blocked="", all=lambda: views, get=by_uid.get, find=by_uid.get)
         machine = SimpleNamespace(cohort=lambda cohort: views, tasks={})
         loop = asyncio.get_running_loop()
         runtime = SimpleNamespace(
-            now=loop.time, board=board, machine=machine, workers={"kernel": None}, post=self.posted.append
-        )
+            now=loop.time, board=board, machine=machine, workers={"kernel": None}, post=self.posted.append,
+            terminals=self.terminals,
+        )  # fmt: skip
         client = SimpleNamespace(runtime=runtime, board=board, outputs=lambda shown: [])
         comms = SimpleNamespace(listen=lambda hub: None, announce=lambda: None, silence=lambda: None)
         self.hub = Hub(client, comms, lambda uid, attempt: (0, []), self.compose, private=False)  # type: ignore[arg-type]
