@@ -34,13 +34,7 @@ log = logging.getLogger("jupyter_orchestra")
 YIELD = 1e-5  # seconds: an answered cell gets the interpreter lock, so that its prompt is back first
 PROMPT = 0.004  # seconds by which a task starts later that a cell with a card dispatched: its prompt comes first
 THREADS = 8  # for what would block the loop: disks, mostly
-AT_ONCE = (
-    e.TasksDispatched,
-    e.MessageSent,
-    e.LeaseAsked,
-    e.LeaseExtendAsked,
-    e.ReserveAsked,
-)  # what need not stand to be answered
+AT_ONCE = (e.TasksDispatched, e.MessageSent, e.LeaseAsked, e.LeaseExtendAsked)  # what need not stand to be answered
 DISK_EVERY = 2.0  # seconds between two looks at the disk while something runs
 
 
@@ -213,10 +207,10 @@ class Runtime:
         self._set_timer()
 
     def _write_down(self, changed: dict[str, None], later: list[Callable[[], None]]) -> None:
-        if changed:
-            tasks = self.machine.tasks
+        tasks, accounts = self.machine.tasks, self.machine.spending.budget.take_changed()
+        if changed or accounts:
             self.journal.project(
-                [tasks[uid] for uid in changed if uid in tasks], [uid for uid in changed if uid not in tasks]
+                [tasks[uid] for uid in changed if uid in tasks], [uid for uid in changed if uid not in tasks], accounts
             )
         if later:
             self.journal.barrier(partial(self._committed, later))
@@ -240,10 +234,12 @@ class Runtime:
                 case e.Refused():
                     self._answer(wish)
                 case e.Accepted():
-                    # A dispatch or a lease is answered at once; what was done to tasks is answered when it stands.
-                    if isinstance(event, AT_ONCE) or self.machine.state.blocked:
+                    # A dispatch or a lease is answered at once; what was done to tasks is answered when it stands,
+                    # and nothing is spent before it is written down that it was going to be.
+                    blocked = bool(self.machine.state.blocked) and not isinstance(event, e.ReserveAsked)
+                    if isinstance(event, AT_ONCE) or blocked:
                         self._answer(wish)
-                        if not isinstance(event, e.LeaseAsked | e.ReserveAsked):
+                        if not isinstance(event, e.LeaseAsked):
                             time.sleep(YIELD)
                     else:
                         later.append(partial(self._answer, wish))

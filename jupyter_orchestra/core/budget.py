@@ -34,6 +34,12 @@ class Account(msgspec.Struct, omit_defaults=True):
         found: int = getattr(self.reserved, name) + getattr(self.spent, name)
         return found
 
+    @property
+    def overdrawn(self) -> bool:
+        """Whether more is used than a limit allows, which must never be."""
+        limits = ((name, getattr(self.limits, name)) for name in COUNTED)
+        return any(limit is not None and self.used(name) > limit for name, limit in limits)
+
     def free(self, name: str) -> int | None:
         """What is left of one quantity here; None without a limit."""
         limit = getattr(self.limits, name)
@@ -56,7 +62,7 @@ class BudgetState(msgspec.Struct):
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """One quantity of one account."""
+    """One quantity of one account. ``reserved`` and ``spent`` together never exceed ``limit``."""
 
     account: str
     quantity: str
@@ -72,6 +78,7 @@ class Budget:
     def __init__(self, state: BudgetState | None = None) -> None:
         self.state = state or BudgetState()
         self._ticking = {name for name, account in self.state.accounts.items() if account.live}
+        self._changed: dict[str, None] = {}  # accounts whose figures nobody has seen yet
 
     # accounts
 
@@ -93,6 +100,7 @@ class Budget:
         accounts[account] = Account(parents, limits, limits)
         for name in parents:
             accounts[name].below += 1
+        self._changed[account] = None
         return ""
 
     def limit(self, account: str, limits: Limits) -> None:
@@ -100,6 +108,14 @@ class Budget:
         found = self.state.accounts[account]
         found.wanted = limits
         _tighten(found)
+        self._changed[account] = None
+
+    def mend(self) -> None:
+        """Where more is used than a limit allows, which only a mistake of this program can lead to, nothing is left."""
+        for name, account in self.state.accounts.items():
+            if account.overdrawn:
+                _fit(account)
+            self._changed[name] = None
 
     def close(self, account: str) -> None:
         """End an account: what it has not spent is its parents' again. Accounts below it hang on those from now on."""
@@ -109,6 +125,7 @@ class Budget:
         for id in [id for id, held in self.state.held.items() if held.account == account]:
             self.settle(id)
         gone = accounts.pop(account)
+        self._changed[account] = None
         self._ticking.discard(account)
         for name in gone.parents:
             accounts[name].below -= 1
@@ -128,8 +145,9 @@ class Budget:
         if why := self.refusal(account, amounts):
             return why
         self.state.held[id] = Held(account, amounts, holder)
-        for _, found in self._chain(account):
+        for name, found in self._chain(account):
             found.reserved += amounts
+            self._changed[name] = None
         return ""
 
     def settle(self, id: str, actual: Amounts | None = None) -> bool:
@@ -195,25 +213,27 @@ class Budget:
         """The reservations of a holder, or all."""
         return [id for id, held in self.state.held.items() if not holder or held.holder == holder]
 
-    def figures(self) -> Iterator[Figure]:
-        """Every quantity that is limited or was used, as the journal and the person see it."""
-        for name, found in self.state.accounts.items():
-            for quantity in COUNTED:
-                limit = getattr(found.limits, quantity)
-                parts = (
-                    getattr(found.reserved, quantity),
-                    getattr(found.spent, quantity),
-                    getattr(found.over, quantity),
-                )
-                if limit is not None or any(parts):
-                    yield Figure(name, quantity, limit, *parts)
+    def take_changed(self) -> dict[str, tuple[Figure, ...]]:
+        """What is limited or was used of every account that has changed since the last call; nothing of one that is no
+        more."""
+        changed, self._changed = self._changed, {}
+        return {name: tuple(self._figures(name)) for name in changed}
+
+    def _figures(self, name: str) -> Iterator[Figure]:
+        if (found := self.state.accounts.get(name)) is None:
+            return
+        for quantity in COUNTED:
+            limit = getattr(found.limits, quantity)
+            parts = [getattr(amounts, quantity) for amounts in (found.reserved, found.spent, found.over)]
+            if limit is not None or any(parts):
+                yield Figure(name, quantity, limit, *parts)
 
     # running time
 
     def run(self, account: str, who: str, now: float) -> None:
         """From now on time counts, once for everyone who runs."""
         for name, found in self._chain(account):
-            self._count(found, now)
+            self._count(name, now)
             if who not in found.live:
                 found.live = [*found.live, who]
             self._ticking.add(name)
@@ -223,7 +243,7 @@ class Budget:
         for name in list(self._ticking):
             found = self.state.accounts[name]
             if who in found.live:
-                self._count(found, now)
+                self._count(name, now)
                 found.live = [other for other in found.live if other != who]
                 if not found.live:
                     self._ticking.discard(name)
@@ -250,17 +270,18 @@ class Budget:
         found: dict[str, str] = {}
         for name in sorted(self._ticking):
             account = self.state.accounts[name]
-            self._count(account, now)
+            self._count(name, now)
             if account.free("millis") == 0:
                 for who in account.live:
                     found.setdefault(who, _over(name, f"task:{who}", account, "millis", 0))
         return found
 
-    @staticmethod
-    def _count(account: Account, now: float) -> None:
+    def _count(self, name: str, now: float) -> None:
+        account = self.state.accounts[name]
         if not account.live:
             account.at = now
             return
+        self._changed[name] = None
         millis = int(max(0.0, now - account.at) * 1000 + 0.001)
         account.at += millis / 1000  # what is less than one counts the next time
         passed = millis * len(account.live)
@@ -281,8 +302,9 @@ class Budget:
 
     def _take(self, account: str, amounts: Amounts) -> None:
         """Count something as spent as far as all accounts have it, and the rest as over."""
-        chain = [found for _, found in self._chain(account)]
-        taken = {}
+        above = dict(self._chain(account))
+        self._changed |= dict.fromkeys(above)
+        chain, taken = above.values(), {}
         for name in SPENT:
             free = _least(found.free(name) for found in chain)
             amount = max(0, getattr(amounts, name))
@@ -311,9 +333,13 @@ class Budget:
 
 
 def _tighten(account: Account) -> None:
+    """Let the limits asked for hold, where they do not yet."""
+    if account.limits != account.wanted:
+        _fit(account)
+
+
+def _fit(account: Account) -> None:
     """Let the limits asked for hold as far as what is used allows."""
-    if account.limits == account.wanted:
-        return
     held = {}
     for name in COUNTED:
         wanted = getattr(account.wanted, name)

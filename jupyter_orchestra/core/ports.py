@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from .budget import Figure
 from .events import Event, LeaseCommand, TurnCommand
 from .leasing import Held
 from .model import Ask, Blob, Failure, Input, Kind, Process, Result, Spec, Task
@@ -43,8 +44,13 @@ class Journal(Store, Protocol):
     def append(self, event: Event) -> None:
         """Add an event at the end; durable within 0.1 s, or as soon as a barrier asks for it."""
 
-    def project(self, tasks: Iterable[Task] = (), dropped: Iterable[str] = ()) -> None:
-        """What readers outside may see of these tasks changed, or of these uids is no more."""
+    def project(
+        self,
+        tasks: Iterable[Task] = (),
+        dropped: Iterable[str] = (),
+        accounts: Mapping[str, tuple[Figure, ...]] | None = None,
+    ) -> None:
+        """What readers outside may see of these tasks and accounts changed, or of these uids is no more."""
 
     def barrier(self, done: Callable[[], None]) -> None:
         """Call `done` (on the writer's thread) once everything appended so far is durable."""

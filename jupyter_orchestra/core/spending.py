@@ -86,6 +86,7 @@ class Spending:
             self.budget.settle(id)
         for tier in tiers:
             self._open_tier(tier)
+        self.budget.mend()
 
     def dispatched(self, task: Task, spends: bool) -> None:
         """A task was accepted. ``spends``: more than time, so that it has an account of its own."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from ..core.budget import Figure
 from ..core.events import AnyEvent, Event, encode
 from ..core.model import Blob, Task
 from . import files, location, owner, projection, recovery
@@ -79,12 +80,20 @@ class Journal:
         self._store.named(data)
         self.backlog += len(data)
 
-    def project(self, tasks: Iterable[Task] = (), dropped: Iterable[str] = ()) -> None:
-        """Change what readers outside see, without an event."""
-        self._writer.add(Recorded(0.0, "", b"", _rows(tasks), tuple(dropped)))
+    def project(
+        self,
+        tasks: Iterable[Task] = (),
+        dropped: Iterable[str] = (),
+        accounts: Mapping[str, tuple[Figure, ...]] | None = None,
+    ) -> None:
+        """Change what readers outside see, without an event.
+
+        An account that is overdrawn stops the journal, whatever the machine has decided.
+        """
+        self._writer.add(Recorded(0.0, "", b"", _rows(tasks), tuple(dropped), accounts))
 
     def rebuild(self, tasks: Iterable[Task]) -> None:
-        """Make all that readers outside see anew, from every task that there is."""
+        """Make all that readers outside see anew, from every task that there is; accounts are told at each start."""
         self._writer.add(Recorded(0.0, "", b"", _rows(tasks), fresh=True))
         self.stale = False
 

@@ -92,6 +92,7 @@ class Opening:
             points.reach("connected")
             if schema.upgrade(connection) and found.version:
                 found = self._reread()
+            self.stale = self.stale or schema.has_meta(connection, schema.STALE)
             if not self._is_readable(found):
                 connection.close()
                 found = Found(epoch=found.epoch)
@@ -136,7 +137,7 @@ class Opening:
                 found = recovery.inspect_copy(self.path)
             except (OSError, sqlite3.Error):
                 return
-            if found.version in (0, schema.version()):
+            if found.version <= schema.version():  # the log is the same in all of them
                 self._peeked = found.last
                 self.found = found = found if self._is_readable(found) else Found(epoch=found.epoch)
                 self.events = found.decoded()

@@ -1,17 +1,19 @@
-"""Tasks as rows for readers outside; knows nothing of events or of when rows are written."""
+"""Tasks and accounts as rows for readers outside; knows nothing of events or of when rows are written."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from ..core.budget import Figure
 from ..core.model import Task
 from . import schema
 
 Value = str | int | float | None
 Row = tuple[str, tuple[Value, ...]]  # (table, values in the order of its columns)
+Accounts = Mapping[str, tuple[Figure, ...]]  # all that is to be said of each; nothing of one that is no more
 
 _KEYS = {
     "task": 1,
@@ -28,6 +30,7 @@ _TASK = (  # REPLACE would delete the row first, and with it what belongs to the
     attempt = excluded.attempt, started_at = excluded.started_at, ended_at = excluded.ended_at"""
 )
 _PUT["task"] = _TASK
+_FIGURE = f"INSERT INTO account VALUES({', '.join('?' * len(Figure.__struct_fields__))})"
 
 
 def rows(task: Task) -> list[Row]:
@@ -66,9 +69,12 @@ class Views:
         self._fresh = fresh  # nothing of what was written before stays
         self._rows: dict[str, dict[tuple[Value, ...], tuple[Value, ...]]] = {table: {} for table in _KEYS}
         self._dropped: list[str] = []
+        self._accounts: dict[str, tuple[Figure, ...]] = {}
 
-    def add(self, rows: Iterable[Row], dropped: Iterable[str] = ()) -> None:
-        """Take rows in, and the uids of tasks that are no more."""
+    def add(self, rows: Iterable[Row], dropped: Iterable[str] = (), accounts: Accounts | None = None) -> None:
+        """Take rows in, the uids of tasks that are no more, and accounts."""
+        if accounts:
+            self._accounts.update(accounts)
         for table, values in rows:
             self._rows[table][values[: _KEYS[table]]] = values
         for uid in dropped:
@@ -78,10 +84,11 @@ class Views:
                     del of_table[key]
 
     def write(self, connection: sqlite3.Connection) -> None:
-        """Write them, inside the caller's transaction."""
+        """Write them, inside the caller's transaction. Raises sqlite3.IntegrityError for what can't be true."""
         if self._fresh:
             for table in schema.VIEWS:
                 connection.execute(f"DELETE FROM {table}")
+            connection.execute("DELETE FROM meta WHERE key = ?", (schema.STALE,))
         for table, found in self._rows.items():
             if found:
                 connection.executemany(_PUT[table], found.values())
@@ -94,3 +101,7 @@ class Views:
             )
         if self._dropped:
             connection.executemany("DELETE FROM task WHERE uid = ?", [(uid,) for uid in self._dropped])
+        if self._accounts:
+            connection.executemany("DELETE FROM account WHERE account = ?", [(name,) for name in self._accounts])
+            figures = [msgspec.structs.astuple(one) for found in self._accounts.values() for one in found]
+            connection.executemany(_FIGURE, figures)

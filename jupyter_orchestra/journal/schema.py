@@ -33,8 +33,17 @@ _FIRST = (
     seconds REAL NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
     PRIMARY KEY(uid, attempt)) STRICT""",
 )
+# What stands behind every budget: whatever the machine decides, no account is written down overdrawn. It holds for the
+# limits that hold: where a limit is set below what is used already, what is used is the limit until it holds. What cost
+# more than was kept for it and than was left (a reply that was longer than allowed, time that passed before a stop) is
+# ``over``, and no part of it.
+_ACCOUNT = """CREATE TABLE account(account TEXT NOT NULL, quantity TEXT NOT NULL, most INTEGER,
+    reserved INTEGER NOT NULL, spent INTEGER NOT NULL, over INTEGER NOT NULL, PRIMARY KEY(account, quantity),
+    CONSTRAINT "nothing is less than nothing" CHECK(reserved >= 0 AND spent >= 0 AND over >= 0),
+    CONSTRAINT "no budget is overdrawn" CHECK(most IS NULL OR reserved + spent <= most)) STRICT, WITHOUT ROWID"""
 LOG_PAGES = 200  # after so many the log goes into the database, so that damage to it reaches little
-VIEWS = ("usage", "outbox", "result", "attempt", "task")  # children first
+VIEWS = ("usage", "outbox", "result", "attempt", "task", "account")  # children first
+STALE = "views"  # the word about a journal whose views are not what its log says
 
 
 def _first(connection: sqlite3.Connection) -> None:
@@ -42,7 +51,11 @@ def _first(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-STEPS: list[Callable[[sqlite3.Connection], None]] = [_first]
+def _accounts(connection: sqlite3.Connection) -> None:
+    connection.execute(_ACCOUNT)
+
+
+STEPS: list[Callable[[sqlite3.Connection], None]] = [_first, _accounts]
 """The n-th step makes version n of version n - 1, inside one transaction. Never change one that was released."""
 
 
@@ -105,6 +118,11 @@ def upgrade(connection: sqlite3.Connection, to: int | None = None) -> bool:
 def set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
     """Keep one word about the journal itself."""
     connection.execute("INSERT INTO meta VALUES(?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value))
+
+
+def has_meta(connection: sqlite3.Connection, key: str) -> bool:
+    """Whether there is such a word."""
+    return connection.execute("SELECT 1 FROM meta WHERE key = ?", (key,)).fetchone() is not None
 
 
 def link(chain: int, seq: int, at: float, kind: bytes, data: bytes) -> int:

@@ -34,6 +34,10 @@ class Changed(Exception):
     """The journal is not what this kernel left or read: going on would spoil it."""
 
 
+class Contradiction(Exception):
+    """What the program says of itself can't be true."""
+
+
 def code(error: BaseException) -> int:
     """SQLite's primary error code, -1 where the error has none."""
     return getattr(error, "sqlite_errorcode", -1) & 0xFF if isinstance(error, sqlite3.Error) else -1
@@ -52,6 +56,11 @@ def explain(error: BaseException, folder: Path) -> str:
         return f"the journal's folder is gone: put {folder} back, or restart the kernel to begin anew"
     if isinstance(error, Changed):
         return f"the journal in {folder} was changed by another program ({error}): restart the kernel"
+    if isinstance(error, Contradiction):
+        return (
+            f"a bug in jupyter_orchestra (its journal refuses what can't be: {error}): what happened so far is kept, "
+            "nothing more is written: please report it and restart the kernel"
+        )
     if not passes(error):
         if code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return f"the journal in {folder} is damaged: restart the kernel, it keeps what can be read"

@@ -18,7 +18,7 @@ from typing import TypeVar
 import msgspec
 
 from . import points, schema, trouble
-from .projection import Row, Views
+from .projection import Accounts, Row, Views
 from .trouble import explain
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ class Recorded(msgspec.Struct, gc=False):
     data: bytes
     rows: Iterable[Row] = ()
     dropped: Iterable[str] = ()
+    accounts: Accounts | None = None
     fresh: bool = False  # these rows are all that there is
 
 
@@ -208,9 +209,28 @@ class Writer:
                 del batch[count:]
             else:
                 position = self._write(self._connected(), batch)
+        except trouble.Contradiction as error:
+            self._contradict(error, batch)
+            return
         except Exception as error:
             self._fail(error)
             return
+        self._settle(batch, position, taken)
+
+    def _contradict(self, error: trouble.Contradiction, batch: list[Entry]) -> None:
+        """What the rows say can't be true, which is a bug of ours: the facts are kept, and nothing follows them."""
+        self._roll_back()
+        try:
+            position = self._write(self._connected(), batch, views=False)
+        except Exception as worse:
+            log.error("the journal refused what it should say of itself", exc_info=error)
+            self._fail(worse)
+            return
+        self._settle(batch, position, time.monotonic())
+        self._fail(error)
+
+    def _settle(self, batch: list[Entry], position: Position, taken: float) -> None:
+        """It is durable: whoever waits for it is told."""
         self._doubt, self._last, self._pause = None, position, self._retry[0]
         with self._wake:
             for _ in batch:
@@ -227,18 +247,19 @@ class Writer:
                 _safely(entry.after)
         points.reach("told")
 
-    def _write(self, connection: sqlite3.Connection, batch: list[Entry]) -> Position:
+    def _write(self, connection: sqlite3.Connection, batch: list[Entry], views: bool = True) -> Position:
+        """One transaction; without ``views`` a word is left that they are not what the log says."""
         if not batch:
             return self._last
         if _inode(self.path) != self._inode:
             raise trouble.Gone(f"{self.path} is gone")
         events: list[tuple[int, float, str, str, int]] = []
         changes: list[tuple[Change, Position]] = []
-        views, (seq, chain) = Views(), self._last
+        shown, (seq, chain) = Views(), self._last
         for entry in batch:
             if isinstance(entry, Recorded):
-                views = Views(fresh=True) if entry.fresh else views
-                views.add(entry.rows, entry.dropped)
+                shown = Views(fresh=True) if entry.fresh else shown
+                shown.add(entry.rows, entry.dropped, entry.accounts)
                 if entry.kind:
                     seq += 1
                     chain = schema.link(chain, seq, entry.at, entry.kind.encode(), entry.data)
@@ -249,7 +270,10 @@ class Writer:
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany("INSERT INTO event VALUES(?, ?, ?, ?, ?)", events)
         points.reach("events written")
-        views.write(connection)
+        if views:
+            _show(shown, connection)
+        else:
+            schema.set_meta(connection, schema.STALE, "stale")
         points.reach("views written")
         for change, position in changes:
             change.apply(connection, position)
@@ -278,9 +302,7 @@ class Writer:
 
     def _fail(self, error: BaseException) -> None:
         """Nothing of the batch is lost: it stays in the queue."""
-        if self._connection is not None and self._connection.in_transaction:
-            with suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
+        self._roll_back()
         if not trouble.passes(error):
             self.stopped = True
             log.error("the journal stopped", exc_info=error)
@@ -289,6 +311,11 @@ class Writer:
         if not self._told or self.stopped:
             self._told, self.blocked = True, explain(error, self.path.parent)
             _safely(lambda: self._on_blocked(self.blocked))
+
+    def _roll_back(self) -> None:
+        if self._connection is not None and self._connection.in_transaction:
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
 
     def _read(self, act: Callable[[sqlite3.Connection], T]) -> T:
         if self._connection is not None or self.closed.is_set():
@@ -303,6 +330,13 @@ class Writer:
         if self._connection is None:
             raise OSError(self.blocked or "the journal is closed")
         return self._connection
+
+
+def _show(views: Views, connection: sqlite3.Connection) -> None:
+    try:
+        views.write(connection)
+    except sqlite3.IntegrityError as error:
+        raise trouble.Contradiction(str(error)) from error
 
 
 def _safely(act: Callable[[], None]) -> None:

@@ -36,6 +36,7 @@ def most_tokens(value: Any) -> int:
 
 
 _WORDS = b" \nabcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+INCREDIBLE = 10**12  # tokens of one request: whoever says more is not believed, as sums of it are kept in 64 bits
 MARGIN = 64  # tokens that a wire puts around a request
 
 
@@ -86,7 +87,7 @@ def read_usage(raw: Any, request: Request, items: list[Item]) -> ModelUsage:
 
 def _count(raw: Any, name: str) -> int:
     value = raw.get(name) if isinstance(raw, dict) else None
-    return max(0, value) if isinstance(value, int) else 0
+    return min(max(0, value), INCREDIBLE) if isinstance(value, int) else 0
 
 
 class Prices:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 
+from ..core.budget import Figure
 from ..core.events import Event, decode, encode
 from ..core.model import Blob, Task
 
@@ -33,6 +34,8 @@ class MemoryJournal:
         Those that would survive a kill now.
     views : dict
         uid to what readers outside last saw of that task.
+    accounts : dict
+        Name to what they last saw of that account.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class MemoryJournal:
     ) -> None:
         self.events: list[Event] = []
         self.views: dict[str, Task] = {}
+        self.accounts: dict[str, tuple[Figure, ...]] = {}
         self.on_blocked, self.on_freed = on_blocked, on_freed
         self.blocked = ""
         self._durable = 0
@@ -58,9 +62,15 @@ class MemoryJournal:
         with self._mutex:
             self.events.append(decode(encode(event)))
 
-    def project(self, tasks: Iterable[Task] = (), dropped: Iterable[str] = ()) -> None:
+    def project(
+        self,
+        tasks: Iterable[Task] = (),
+        dropped: Iterable[str] = (),
+        accounts: Mapping[str, tuple[Figure, ...]] | None = None,
+    ) -> None:
         """Keep what readers outside may see."""
         with self._mutex:
+            self.accounts.update(accounts or {})
             self.views.update({task.uid: task for task in tasks})
             for uid in dropped:
                 self.views.pop(uid, None)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_orchestra.core import events as e
-from jupyter_orchestra.core.budget import Budget
+from jupyter_orchestra.core.budget import Budget, Figure
 from jupyter_orchestra.core.limits import COUNTED, Amounts, BadBudget, Limits, parse_budget, spell
 from jupyter_orchestra.core.machine import Machine, MachineState
 from jupyter_orchestra.core.model import Kind, Process, Result, Spec, State
@@ -162,6 +162,31 @@ def test_so_does_what_a_turn_of_the_master_had_reserved() -> None:
     played.tell(e.BudgetsDeclared(played.now, {"notebook": Limits(tokens=100)}))
     assert played.machine.spending.budget.unsettled() == []
     assert played.machine.spending.budget.room("notebook").tokens == 70
+
+
+def test_what_a_mistake_overdrew_stays_used_and_leaves_nothing() -> None:
+    played = Played()
+    played.dispatch("a", budget=Limits(tokens=100))
+    account = played.machine.state.budgets.accounts["task:a"]
+    account.spent = Amounts(tokens_in=130)
+    assert account.overdrawn
+    played.tell(e.KernelStarted(played.now, 2, (Kind("agent", 4, agent=True),), tiers={"fast": 4}))
+    assert not account.overdrawn
+    assert (account.limits.tokens, account.wanted.tokens) == (130, 100)
+    assert played.machine.spending.budget.room("task:a").tokens == 0
+
+
+def test_each_change_of_an_account_is_told_once() -> None:
+    budget = Budget()
+    budget.open("above", (), Limits(tokens=10))
+    budget.open("a", ("above",))
+    assert budget.take_changed() == {"above": (Figure("above", "tokens", 10, 0, 0, 0),), "a": ()}
+    assert budget.take_changed() == {}
+    budget.reserve("1", "a", Amounts(tokens_in=4))
+    held = {found.quantity: found.reserved for found in budget.take_changed()["above"]}
+    assert held == {"tokens": 4, "tokens_in": 4}
+    budget.close("a")
+    assert budget.take_changed()["a"] == ()
 
 
 def test_a_limit_that_the_settings_no_longer_name_is_gone() -> None:

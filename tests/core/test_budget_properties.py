@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from jupyter_orchestra.core import events as e
-from jupyter_orchestra.core.budget import Budget, BudgetState
+from jupyter_orchestra.core.budget import Budget, BudgetState, Figure
 from jupyter_orchestra.core.limits import COUNTED, NOTHING, SPENT, Amounts, Limits
 from jupyter_orchestra.core.machine import Machine, MachineState
 from jupyter_orchestra.core.model import ENDED, Failure, Kind, Result, Spec, State
@@ -41,12 +41,29 @@ def check_limits(state: BudgetState) -> None:
         assert account.below == sum(name in other.parents for other in state.accounts.values())
 
 
+class Mirror:
+    """What the journal's table would hold: only what it was told of."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, tuple[Figure, ...]] = {}
+
+    def check(self, budget: Budget) -> None:
+        self.rows |= budget.take_changed()
+        for found in (one for figures in self.rows.values() for one in figures):
+            assert found.limit is None or found.reserved + found.spent <= found.limit
+        all_anew = Budget(budget.state)
+        all_anew.mend()
+        assert {name: rows for name, rows in self.rows.items() if rows} == {
+            name: rows for name, rows in all_anew.take_changed().items() if rows
+        }
+
+
 class Accounts(RuleBasedStateMachine):
     """A budget beside a ledger of its own: what each account must have reserved, spent and over, together."""
 
     @initialize(user=limits, notebook=limits)
     def begin(self, user: Limits, notebook: Limits) -> None:
-        self.budget = Budget()
+        self.budget, self.mirror = Budget(), Mirror()
         assert self.budget.open("user", (), user) == ""
         assert self.budget.open("notebook", ("user",), notebook) == ""
         self.reserved: dict[str, tuple[set[str], Amounts]] = {}  # id -> the accounts that it counts in
@@ -150,6 +167,7 @@ class Accounts(RuleBasedStateMachine):
     def check(self) -> None:
         state = self.budget.state
         check_limits(state)
+        self.mirror.check(self.budget)
         assert set(state.held) == set(self.reserved)
         for name, account in state.accounts.items():
             held = [most for chain, most in self.reserved.values() if name in chain]
@@ -166,7 +184,7 @@ class Notebook(RuleBasedStateMachine):
 
     @initialize(notebook=limits, fast=limits, seconds=st.one_of(st.none(), st.integers(1, 20)))
     def begin(self, notebook: Limits, fast: Limits, seconds: int | None) -> None:
-        self.machine, self.now, self.ids = Machine(), 100.0, 0
+        self.machine, self.now, self.ids, self.mirror = Machine(), 100.0, 0, Mirror()
         millis = None if seconds is None else seconds * 1000
         self.declared = {"notebook": msgspec.structs.replace(notebook, millis=millis), "tier:fast": fast}
         self.started()
@@ -180,6 +198,7 @@ class Notebook(RuleBasedStateMachine):
         wishes = self.machine.handle(event)
         budgets = self.machine.state.budgets
         check_limits(budgets)
+        self.mirror.check(self.machine.spending.budget)
         for task in self.machine.tasks.values():
             runs = task.state is State.RUNNING
             assert sum(task.uid in account.live for account in budgets.accounts.values()) >= runs

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from jupyter_orchestra.core import events as e
+from jupyter_orchestra.core.budget import Figure
 from jupyter_orchestra.core.model import Failure, Process, Result, Spec, Stage, State, Task, Usage
 from jupyter_orchestra.journal import Journal, recovery, schema
 
@@ -98,7 +99,7 @@ def test_readers_outside_see_tasks_as_they_stand(start: Start) -> None:
     ]
     assert seen(journal, "SELECT uid, attempt, stage FROM outbox") == [("u1", 3, "queued")]
     journal.append(e.TimePassed(5.0), dropped=["u1"])
-    for table in schema.VIEWS:
+    for table in ("task", "attempt", "result", "outbox", "usage"):
         assert seen(journal, f"SELECT * FROM {table} WHERE uid = 'u1'") == []
 
 
@@ -129,10 +130,12 @@ def old_version(journal: Journal, name: str) -> None:
     shutil.copy(FIXTURES / name, journal.folder / recovery.NAME)
 
 
-def test_a_journal_of_version_1_opens(start: Start) -> None:
+@pytest.mark.parametrize("version", range(1, schema.version() + 1))
+def test_a_journal_of_each_version_opens(start: Start, version: int) -> None:
     journal = start()
-    old_version(journal, "v1.db")
+    old_version(journal, f"v{version}.db")
     journal = start()
+    assert journal.stale == (version < schema.version())
     assert journal.snapshot == b"the state at event 2"
     kinds = [type(event).__name__ for event in journal.events()]
     assert kinds == ["TasksDispatched", "WorkerStarted", "TaskFinished", "ResultShown"]
@@ -142,21 +145,25 @@ def test_a_journal_of_version_1_opens(start: Start) -> None:
     assert finished.result.value is not None
     assert journal.get(finished.result.value) == b"v1 " * 300
     journal.append(e.TimePassed(9.0))
-    settle(journal)
+    kept = [("notebook", 100)] if version == schema.version() else []
+    assert seen(journal, "SELECT account, most FROM account") == kept
+    journal.rebuild([])
+    journal.project(accounts={"user": (Figure("user", "tokens", 5, 1, 4, 0),)})
+    assert seen(journal, "SELECT account, most FROM account") == [("user", 5)]
 
 
 def test_steps_bring_an_older_journal_up_to_date(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = start()
     old_version(journal, "v1.db")
 
-    def second(connection: sqlite3.Connection) -> None:
+    def third(connection: sqlite3.Connection) -> None:
         connection.execute("ALTER TABLE task ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'")
 
-    monkeypatch.setattr(schema, "STEPS", [*schema.STEPS, second])
+    monkeypatch.setattr(schema, "STEPS", [*schema.STEPS, third])
     journal = start()
     assert (len(list(journal.events())), journal.stale, journal.notices) == (4, True, [])
     assert seen(journal, "SELECT uid, colour FROM task") == [("u1", "red")]
-    assert seen(journal, "PRAGMA user_version") == [(2,)]
+    assert seen(journal, "PRAGMA user_version") == [(3,)]
     journal.close()
     assert not start().stale
 
