@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,10 +136,9 @@ class App:
         machine = replay(journal.events(), states[-1] if journal.snapshot and states else None)
         if journal.stale:
             journal.rebuild(machine.tasks.values())
-        from .processes.launcher import LocalLauncher
-
         mark = journal.folder.name
-        launcher = LocalLauncher(mark)
+        self._sweep(mark)
+        launcher = self.controlling.make_launcher(mark, machine, self.config.grace)
         runtime = Runtime(
             journal, self._workers(launcher, mark), journal.runs, machine=machine, epoch=journal.epoch,
             max_unfinished=self.config.max_unfinished, tiers=self.conversing.tiers(),
@@ -148,14 +148,16 @@ class App:
         self._made = runtime
         runtime.after_start(lambda: self.controlling.begin(runtime, launcher, journal.runs / "leased", mark))
         runtime.every(RENEW, self.controlling.renew)
+        runtime.before_end(partial(self._leave, launcher))
         runtime.before_end(self.controlling.close)
+        runtime.after_end(launcher.close)
         if any(getattr(self.config, name) for name in self.config.trait_names() if name.endswith("budget")):
             runtime.after_start(lambda: runtime.post(e.BudgetsDeclared(runtime.now(), self.config.budgets())))
         if journal.blocked:
             self._on_blocked(journal.blocked)
-        self._sweep(journal)
         self._keeper = keeper = Housekeeper(runtime, journal, self.config.journal_limit)
         keeper.sweep_captures()
+        runtime.after_start(keeper.sweep_runs)
         runtime.release = keeper.release
         runtime.every(EVERY, keeper.look)
         runtime.every(PULSE, self._pulse)
@@ -174,8 +176,9 @@ class App:
 
         config, limit = self.config, self.config.output_limit
         pool = KernelPool(launcher, warm=config.warm_kernels)
-        yield KernelWorker(pool, config.kernel_slots, runtime=mark, limit=limit)
-        yield ShellWorker(launcher, config.shell_slots, runtime=mark, limit=limit)
+        adopter = launcher if launcher.outlived else None
+        yield KernelWorker(pool, config.kernel_slots, runtime=mark, limit=limit, adopter=adopter)
+        yield ShellWorker(launcher, config.shell_slots, runtime=mark, limit=limit, adoptable=launcher.outlived)
         yield NotebookWorker(launcher, config.notebook_slots, runtime=mark)
         yield AgentWorker(
             self.conversing.access(),
@@ -325,11 +328,23 @@ class App:
         if (runtime := self._made) is not None:
             runtime.post(e.JournalFreed(runtime.now()))
 
-    def _sweep(self, journal: Journal) -> None:
-        """End what a dead kernel of this notebook left running."""
+    async def _leave(self, launcher: Launcher) -> None:
+        """The kernel ends: a restarted one finds its tasks again."""
+        if self._restarts:
+            self.controlling.leave()
+            await launcher.release()
+        else:
+            await launcher.forsake()
+
+    @property
+    def _restarts(self) -> bool:
+        return host.restarting(self.shell)
+
+    def _sweep(self, mark: str) -> None:
+        """End what a dead kernel of this notebook left running, but what its supervisor owns."""
         from .processes.tree import sweep
 
-        sweep(f"ORCHESTRA_RUNTIME={journal.folder.name}")
+        sweep(f"ORCHESTRA_RUNTIME={mark}", spared=self.controlling.supervisor(mark))
 
     def _clean(self) -> int:
         """What is stored and no longer named goes; the bytes freed."""
@@ -473,10 +488,10 @@ class App:
         self._leave_pages()
         self.thread.stop()
         if self._journal is not None:
-            gone = self._journal.private and not host.restarting(self.shell)
+            gone = self._journal.private and not self._restarts
             if self._keeper is not None:
                 self._keeper.close(gone)
-            self._journal.close(delete=gone)
+            self._journal.close(delete=gone, keep_runs=self._restarts)
 
 
 def load(shell: InteractiveShell) -> None:

@@ -16,13 +16,14 @@ import msgspec
 
 from .attempt import Attempt, Reporter, after, emptied, outcome_of
 from .core import events as e
+from .core.controller import lease_id, outlives
 from .core.machine import Machine
 from .core.ports import Blocked, Failed, Finished, Job, Journal, Keeper, Lost, Outcome, Sink, Verdict, Worker
 from .errors import NO_ROOM
 from .patience import PatientStore, no_room
 from .purse import AskingPurse
-
 from .terminals import Terminals
+
 log = logging.getLogger("jupyter_orchestra")
 
 
@@ -34,8 +35,8 @@ class Home(Protocol):
     folder: Path
     sink: Sink | None
     keeper: Keeper | None
-    now: Callable[[], float]
     terminals: Terminals
+    now: Callable[[], float]
 
     @property
     def workers(self) -> Mapping[str, Worker]: ...
@@ -59,6 +60,7 @@ class Attempts:
         self._controls: set[asyncio.Task[None]] = set()
         self._folders: list[Path] = []  # emptied ones, to be used again
         self._closing = False
+        self.leaving = False  # what outlives this kernel is left to the next one
 
     def __len__(self) -> int:
         return len(self._running)
@@ -83,6 +85,7 @@ class Attempts:
                 home.machine.spending, home.ask, home.post, home.now, home.new_request, uid=uid, attempt=attempt
             ),
             lender=home.keeper.lender(uid, attempt) if home.keeper is not None else None,
+            kept=lease_id(task, attempt) if outlives(home.workers[task.spec.worker].kind, task.spec) else "",
         )
         seen = task.spec.anchor is not None and bool(task.spec.anchor.display)
         begun = asyncio.Event()
@@ -173,12 +176,12 @@ class Attempts:
         try:
             return Blocked(reason) if (reason := no_room(job.folder)) else await self._carry_out(job)
         finally:
-            if emptied(job.folder):
+            if not (self.leaving and job.kept) and emptied(job.folder):
                 self._folders.append(job.folder)
 
     async def _carry_out(self, job: Job) -> Outcome:
         keeper = self._home.keeper
-        if not job.spec.needs or keeper is None:
+        if not job.spec.needs or keeper is None or job.process is not None:  # what was taken over has it all
             return await self._run(job)
         try:
             provided = await keeper.provide(job)
@@ -195,10 +198,10 @@ class Attempts:
     def _ended(self, uid: str, attempt: int, work: asyncio.Task[Outcome]) -> None:
         """An attempt is over: one fact says how, whatever the worker did."""
         del self._running[uid, attempt]
+        self._home.terminals.end(uid, attempt)
         home, now = self._home, self._home.now()
         outcome = None if work.cancelled() else outcome_of(work)
         if self._closing and not isinstance(outcome, Finished):
-        self._home.terminals.end(uid, attempt)
             return  # the kernel cut it off: the next one finds it, or finds it lost and asks
         match outcome:
             case None:

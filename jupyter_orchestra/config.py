@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from traitlets import Enum, Int, TraitError, Unicode
+from traitlets import Enum, Float, Int, TraitError, Unicode
 from traitlets.config import SingletonConfigurable
 
 from .core.limits import BadBudget, Limits, parse_budget
@@ -33,6 +33,11 @@ class Orchestra(SingletonConfigurable):
 
     kernel_slots = Int(cores(), min=1, help="Kernel tasks that run at once; default: the processors.").tag(config=True)
     shell_slots = Int(max(4, cores()), min=1, help="Shell tasks that run at once.").tag(config=True)
+    grace = Float(
+        600.0,
+        min=0.0,
+        help="Seconds that kernel and shell tasks run on after the kernel died, for its successor to take them over.",
+    ).tag(config=True)
     notebook_slots = Int(cores(), min=1, help="Notebook tasks that run at once.").tag(config=True)
     loop_slots = Int(64, min=1, help="Loop tasks that run at once.").tag(config=True)
     warm_kernels = Int(1, min=0, help="Idle kernels kept ready after the first use.").tag(config=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .core import events as e
+from .core.machine import Machine
 from .core.model import Ask, Task
 from .core.needs import Need
 from .core.ports import Launcher, Provider
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     from .resources.broker import Broker
     from .resources.declared import Declared
     from .resources.keeper import LeaseKeeper
+    from .supervisor.launcher import SupervisedLauncher
 
 log = logging.getLogger("jupyter_orchestra")
 
 RENEW = 5.0  # seconds between two signs of life
+UNHEARD = 7.0  # seconds without a word of the supervisor after which its processes count as hung
 PATIENCE = 10.0  # seconds that a cell waits until leases can be kept
 PARTS = ("keeper", "container", "database", "machine", "server", "tests")
 
@@ -56,6 +59,9 @@ class Controlling:
         self._beginning: asyncio.Task[None] | None = None
         self._keeper: LeaseKeeper | None = None
         self._ready = threading.Event()
+        self._steward = ""  # the file in which a supervisor says which tasks outlive this kernel
+        self._launcher: SupervisedLauncher | None = None
+        self._runtime: Runtime | None = None
 
     @property
     def project(self) -> Path:
@@ -81,12 +87,59 @@ class Controlling:
             print(f"jupyter_orchestra: {error}", file=sys.stderr)
             self._found = self._found[0], {}
 
+    def make_launcher(self, mark: str, machine: Machine, grace: float) -> Launcher:
+        """What starts processes: where that can be had, through a supervisor, so that tasks outlive this kernel."""
+        from .processes.launcher import LocalLauncher
+
+        if (folder := self._own_folder(mark)) is None or sys.platform != "linux":
+            return LocalLauncher(mark)
+        from .supervisor.launcher import SupervisedLauncher
+        from .supervisor.main import BEAT
+
+        self._steward = os.fspath(folder / BEAT)
+        self._launcher = SupervisedLauncher(
+            folder,
+            mark,
+            grace=grace,
+            adopted=[process.pid for process in machine.survivors()],
+            environment={"ORCHESTRA_RUNTIME": mark},
+        )
+        return self._launcher
+
+    def supervisor(self, mark: str) -> int:
+        """The process of the supervisor that an earlier kernel has left; 0: none."""
+        if (folder := self._own_folder(mark)) is None or sys.platform != "linux":
+            return 0
+        from .supervisor.main import living
+
+        return living(folder)
+
+    def leave(self) -> None:
+        """On the runtime's loop: the next kernel takes over what runs, with its leases."""
+        if self._runtime is not None:
+            self._runtime.leave()
+        if self._keeper is not None:
+            self._keeper.leave()
+
+    @staticmethod
+    def _own_folder(mark: str) -> Path | None:
+        from . import rundir
+
+        try:
+            return rundir.folder(mark)
+        except OSError as error:
+            log.warning("tasks end with this kernel, and programs outside can't reach it: %s", error)
+            return None
+
     def begin(self, runtime: Runtime, launcher: Launcher, folder: Path, mark: str) -> None:
         """On the runtime's loop, while the person reads on: get ready to keep leases, and open the door."""
+        self._runtime = runtime
         self._beginning = runtime.loop.create_task(self._begin(runtime, launcher, folder, mark), name="controller")
         self._beginning.add_done_callback(self._begun)
 
     async def _begin(self, runtime: Runtime, launcher: Launcher, folder: Path, mark: str) -> None:
+        if self._launcher is not None:
+            await self._launcher.look()
         await runtime.loop.run_in_executor(None, _import)  # which would hold up the loop, or a cell
         from .resources.keeper import LeaseKeeper
 
@@ -99,9 +152,11 @@ class Controlling:
             folder,
             label=os.path.basename(self._notebook) or f"process {os.getpid()}",
             mark=f"ORCHESTRA_RUNTIME={mark}",
-            hung=_hangs,
+            hung=self._hangs,
+            steward=self._steward,
         )
         runtime.keep(self._keeper)
+        self._keeper.take_over()
         self._declare(runtime)
         self._ready.set()
         await self._open_door(runtime, mark)
@@ -189,6 +244,14 @@ class Controlling:
 
         return Broker(opened=opened, lost=lost)
 
+    def _hangs(self, task: Task) -> bool:
+        """Whether what carries a task out stands still; a kernel runs the code itself, anything else in a child."""
+        from .processes.tree import is_stopped
+
+        process = task.process
+        unheard = self._launcher is not None and self._launcher.silent > UNHEARD
+        return process is not None and (unheard or is_stopped(process.pid, around=not process.connection))
+
     async def _ask(self, action: str, detail: str) -> bool:
         """Whether the person approves of what the project's file names, as it is; asked once."""
         from .resources.keeper import reporter
@@ -216,11 +279,3 @@ class Controlling:
 def _import() -> None:
     for part in (*(f"resources.{part}" for part in PARTS), "door.server"):
         import_module(f"jupyter_orchestra.{part}")
-
-
-def _hangs(task: Task) -> bool:
-    """Whether what carries a task out stands still. A kernel runs the code itself, anything else has it in a child."""
-    from .processes.tree import is_stopped
-
-    process = task.process
-    return process is not None and is_stopped(process.pid, around=not process.connection)

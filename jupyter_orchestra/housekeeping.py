@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -71,6 +71,21 @@ class Housekeeper:
                 if str(file) not in named:
                     with suppress(OSError):
                         file.unlink()
+
+    def sweep_runs(self) -> None:
+        """On the loop: remove the folders of attempts that earlier kernels left, but for those that go on."""
+        kept = {Path(process.spool).parent for process in self._runtime.machine.survivors()}
+        self._runtime.loop.run_in_executor(None, self._remove_runs, kept)
+
+    def _remove_runs(self, kept: Collection[Path]) -> None:
+        for epoch in self._journal.runs.parent.glob("*"):
+            if epoch == self._journal.runs:
+                continue
+            for folder in epoch.iterdir():
+                if folder not in kept:
+                    shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                epoch.rmdir()
 
     def close(self, gone: bool) -> None:
         """The kernel ends; `gone`: so does the journal."""

@@ -68,13 +68,13 @@ class Runtime:
         clock: Callable[[], float] | None = None,
         max_unfinished: int = 10_000,
         tiers: Mapping[str, int] | None = None,
-        self.terminals = Terminals()
     ) -> None:
         self.journal, self.folder = journal, folder
         self.machine = machine or Machine()
         self.workers = {worker.kind.name: worker for worker in workers}
         self.now = clock or Clock()
         self.board = Board()
+        self.terminals = Terminals()
         self.sink: Sink | None = None
         self.master: Master | None = None
         self.keeper: Keeper | None = None
@@ -90,6 +90,7 @@ class Runtime:
         self._stop: asyncio.Event | None = None
         self._first: list[Callable[[], object]] = []
         self._last: list[Callable[[], Awaitable[None]]] = []
+        self._after: list[Callable[[], Awaitable[None]]] = []
         self._periodic: list[tuple[float, Callable[[], None]]] = []
 
     # for any thread
@@ -150,6 +151,14 @@ class Runtime:
     def before_end(self, act: Callable[[], Awaitable[None]]) -> None:
         """Call `act` on the loop when everything is about to end."""
         self._last.append(act)
+
+    def after_end(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Call `act` on the loop when everything has ended."""
+        self._after.append(act)
+
+    def leave(self) -> None:
+        """On the loop, before the end: the folders of attempts that outlive this kernel stay."""
+        self._attempts.leaving = True
 
     @staticmethod
     def new_request() -> str:
@@ -335,12 +344,12 @@ class Runtime:
     def _withdraw(self, uid: str) -> None:
         picture = self.board.get(uid)
         self.board.withdraw(uid)
+        self.terminals.drop(uid)
         if picture is not None and picture.capture is not None:
             self.release(picture.capture)
         if self.sink is not None:
             self.sink.drop(uid)
 
-        self.terminals.drop(uid)
     def _deliver(self, picture: TaskView) -> None:
         if self.sink is not None:
             self._safely(self.sink.deliver, picture)
@@ -406,6 +415,8 @@ class Runtime:
         await self._attempts.close()
         if self.keeper is not None:
             await self.keeper.close()
+        for act in self._after:
+            await act()
         for future in self._answers.values():
             future.cancel()
         self.board.close("the orchestra has ended")

@@ -374,8 +374,19 @@ MUTANTS = (
     Mutant("any digest approves", 'if digest in ("", ask.digest)), None)', "if ask.action), None)", "questions.py"),
     Mutant(
         "an agent is started anew after a restart of the kernel",
-        "        return kind.resumable or (kind.adoptable and task.process is not None)\n",
+        "        return kind.resumable or (outlives(kind, task.spec) and task.process is not None)\n",
         "        return False\n",
+    ),
+    Mutant(
+        "a task whose server died with the kernel goes on without it",
+        "    return kind.adoptable and not any(",
+        "    return kind.adoptable or any(",
+        "controller.py",
+    ),
+    Mutant(
+        "a task that has no process yet is taken over",
+        "(outlives(kind, task.spec) and task.process is not None)",
+        "outlives(kind, task.spec)",
     ),
     Mutant(
         "a proposal that comes back with a retry of another begins unasked",

@@ -9,12 +9,13 @@ import msgspec
 
 from . import events as e
 from .leases import AGEING, Lease, LeaseState, LeaseTable, is_shared
-from .model import Kind, State, Task
+from .model import Kind, Spec, State, Task
 from .naming import Refusal
 from .needs import Need, spell
 
 NESTED = ": who holds something may wait for later things only, so this is not waited for"
 HOLD = 10.0  # seconds that a task keeps what it got before another may take it
+OURS = frozenset({"server", "db", "container"})  # what is kept for a task, and ends with the kernel
 TAKEN = 2  # times that one attempt may have to give something up
 
 
@@ -189,7 +190,7 @@ class Controller:
             return
         while (lease := self.table.take(now)) is not None:
             if lease.state == "claiming":
-                since, priority = self._seniority(lease)
+                since, priority = self.seniority(lease)
                 self._out.append(e.ClaimLease(lease, since, priority))
             else:
                 self._granted(lease, now)
@@ -350,7 +351,8 @@ class Controller:
             self.table.remove(id)
             self.state.refused.pop(id, None)
 
-    def _seniority(self, lease: Lease) -> tuple[float, int]:
+    def seniority(self, lease: Lease) -> tuple[float, int]:
+        """Since when it has been wanted, and with which priority."""
         if (wanted := self.state.wanted.get(lease.id)) is not None:
             return wanted.ask.at, wanted.ask.priority
         task = self._tasks[lease.holder]
@@ -418,6 +420,11 @@ def is_slot(need: Need) -> bool:
 def lease_id(task: Task, attempt: int) -> str:
     """The id of what an attempt begins with."""
     return f"{task.uid}#{attempt}"
+
+
+def outlives(kind: Kind, spec: Spec) -> bool:
+    """Whether the process of a running task goes on without the kernel, for the next one to take it over."""
+    return kind.adoptable and not any(need.resource.partition(":")[0] in OURS for need in spec.needs)
 
 
 def next_lease(task: Task) -> str:

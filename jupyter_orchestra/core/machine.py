@@ -15,7 +15,7 @@ import msgspec
 from . import events as e
 from . import naming, questions
 from .budget import BudgetState
-from .controller import OF_CONTROLLER, Controller, ControllerState, is_slot, needs_of, next_lease
+from .controller import OF_CONTROLLER, Controller, ControllerState, is_slot, needs_of, next_lease, outlives
 from .conversation import OF_CONVERSATION, Conversation
 from .leases import Lease
 from .model import (
@@ -25,6 +25,7 @@ from .model import (
     Input,
     Kind,
     Origin,
+    Process,
     Spec,
     Stage,
     State,
@@ -176,7 +177,7 @@ class Machine:
         state.kinds, state.blocked = {kind.name: kind for kind in event.kinds}, ""
         self._declare_slots()
         stopping = {uid for uid in state.holds if uid in state.tasks and state.tasks[uid].stopping}
-        going_on = {uid for uid in state.holds if uid not in stopping and self._goes_on(uid)}
+        going_on = {uid for uid in state.holds if self._goes_on(uid)}
         again = {uid for uid in going_on if self._leased(state.tasks[uid])}
         going_on -= again
         ran_on = {uid for uid in going_on if self._kind(state.tasks[uid]).adoptable}
@@ -209,12 +210,17 @@ class Machine:
         self._out += [e.Deliver(task.uid, task.attempt) for task in pending]
         self._out += self.conversation.kernel_started(event.at)
 
+    def survivors(self) -> list[Process]:
+        """The processes of a kernel that is gone which the next one takes over."""
+        tasks = [self.state.tasks[uid] for uid in self.state.holds if self._goes_on(uid)]
+        return [task.process for task in tasks if task.process is not None and self._kind(task).adoptable]
+
     def _goes_on(self, uid: str) -> bool:
         task = self.state.tasks.get(uid)
-        if task is None or S.RUNNING not in (task.state, task.before):
+        if task is None or task.stopping or S.RUNNING not in (task.state, task.before):
             return False
         kind = self._kind(task)
-        return kind.resumable or (kind.adoptable and task.process is not None)
+        return kind.resumable or (outlives(kind, task.spec) and task.process is not None)
 
     def _leased(self, task: Task) -> bool:
         """Whether its leases died with the kernel: what is shared with the machine, and what was kept for it."""

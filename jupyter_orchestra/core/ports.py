@@ -113,12 +113,6 @@ class Audience(Protocol):
     def output(self, output: dict[str, object]) -> None:
         """One nbformat output, live; not journaled."""
 
-    def step(self, items: Blob) -> None:
-        """A step is over: what the attempt goes on from after a restart of the kernel."""
-
-    def ask(self, ask: Ask) -> Awaitable[Verdict]:
-        """Put a question to the person and wait for the answer."""
-
 
 class Reporter(Audience, Protocol):
     """What a worker says while it works. Every method is for the runtime's loop and returns at once."""
@@ -131,6 +125,12 @@ class Reporter(Audience, Protocol):
 
     def show(self, text: str) -> None:
         """What that terminal shows, as it came; not journaled."""
+
+    def step(self, items: Blob) -> None:
+        """A step is over: what the attempt goes on from after a restart of the kernel."""
+
+    def ask(self, ask: Ask) -> Awaitable[Verdict]:
+        """Put a question to the person and wait for the answer."""
 
 
 class Lender(Protocol):
@@ -155,6 +155,7 @@ class Job(msgspec.Struct, frozen=True):
     process: Process | None = None  # what an earlier kernel started for this very attempt: to be taken over
     environment: Mapping[str, str] = {}  # what its leases bring along, such as PORT
     lender: Lender | None = None
+    kept: str = ""  # the lease under which its process outlives this kernel; empty: it ends with it
 
 
 class Worker(Protocol):
@@ -257,6 +258,7 @@ class Launch(msgspec.Struct, frozen=True):
     limit: int = 2 << 30  # bytes of output kept, the rest is dropped and marked
     limits: Limits = Limits()
     pty: bool = False  # its standard streams are a terminal
+    kept: str = ""  # the lease under which it outlives this kernel; empty: it ends with it
 
 
 class Running(Protocol):
@@ -264,11 +266,21 @@ class Running(Protocol):
 
     process: Process
 
+    @property
+    def left(self) -> bool:
+        """Whether it was left to the next kernel: from then on nothing here touches it."""
+
     async def wait(self) -> int:
         """Its exit code, once it has ended; minus the signal that ended it."""
 
     def signal(self, number: int) -> None:
         """Send a signal to its process group; nothing when it is gone."""
+
+    async def settle(self) -> None:
+        """Come back when the signals sent so far have arrived."""
+
+    def keep(self, lease: str) -> None:
+        """Let it outlive this kernel, under that lease; empty: let it not."""
 
     async def end(self) -> None:
         """Kill its whole tree, and come back when nothing of it lives."""
@@ -280,14 +292,24 @@ class Running(Protocol):
 class Launcher(Protocol):
     """Starts processes. Workers start nothing in any other way."""
 
+    @property
+    def outlived(self) -> bool:
+        """Whether what is kept outlives this kernel."""
+
     async def start(self, launch: Launch) -> Running:
         """Start it. Raises OSError when that fails."""
 
     async def adopt(self, process: Process, spool: Path) -> Running | None:
         """What an earlier kernel started, whether it runs or has ended meanwhile; None when nobody knows of it."""
 
+    async def release(self) -> None:
+        """Leave what outlives this kernel to the next one."""
+
+    async def forsake(self) -> None:
+        """From now on nothing outlives this kernel, whenever it ends."""
+
     async def close(self) -> None:
-        """End everything that still runs."""
+        """End everything that still runs, but what was left."""
 
 
 class Grant(msgspec.Struct, frozen=True):

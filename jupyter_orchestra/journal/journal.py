@@ -191,7 +191,7 @@ class Journal:
         if self._notebook is not None:
             location.record(self.folder, self._notebook)
 
-    def close(self, delete: bool | None = None, timeout: float = 5.0) -> bool:
+    def close(self, delete: bool | None = None, timeout: float = 5.0, keep_runs: bool = False) -> bool:
         """Write everything, end the writer, and give the journal up.
 
         Parameters
@@ -200,6 +200,8 @@ class Journal:
             Whether the folder goes; by default that of a private journal does.
         timeout : float
             Seconds to wait for a disk that does not take the rest; the writer goes on trying.
+        keep_runs : bool
+            Whether the folders of attempts stay, since some go on.
 
         Returns
         -------
@@ -209,7 +211,8 @@ class Journal:
         if not self._writer.close(timeout):
             return False
         with suppress(OSError, owner.Held):
-            shutil.rmtree(self.runs, ignore_errors=True)
+            if not keep_runs:
+                shutil.rmtree(self.runs, ignore_errors=True)
             if self.private if delete is None else delete:
                 shutil.rmtree(self.folder, ignore_errors=True)
             else:

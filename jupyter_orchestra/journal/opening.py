@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -148,12 +147,6 @@ class Opening:
         if self.owned:
             owner.release(self.place.folder)
             self.owned = False
-
-    def clear_runs(self) -> None:
-        """Remove the folders of attempts that earlier epochs left."""
-        for folder in (self.place.folder / "runs").glob("*"):
-            if folder.name != str(self.epoch):
-                shutil.rmtree(folder, ignore_errors=True)
 
     def _connect_late(self) -> sqlite3.Connection:
         try:

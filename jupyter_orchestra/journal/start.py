@@ -117,5 +117,4 @@ def _first(
 def _tidy(opening: Opening, journal: Journal, root: Path, also: Callable[[Path], None]) -> None:
     """On the writer's thread, once the journal is open: remove what kills left."""
     journal.epoch = max(journal.epoch, opening.epoch)
-    opening.clear_runs()
     location.sweep(root, also=also)

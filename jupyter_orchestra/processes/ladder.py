@@ -27,6 +27,8 @@ async def end_gently(running: Running, *, interrupted: Awaitable[object] | None 
     `interrupted` is done when the work has stopped though the process lives on, as in a kernel. Cancelled meanwhile:
     kills at once.
     """
+    if running.left:
+        return
     stops = {asyncio.ensure_future(running.wait())}
     if interrupted is not None:
         stops.add(asyncio.ensure_future(_quiet(interrupted)))

@@ -40,6 +40,8 @@ class LocalLauncher:
         Name of the runtime, which all that it starts carries as ``ORCHESTRA_RUNTIME``.
     """
 
+    outlived = False
+
     def __init__(self, runtime: str = "") -> None:
         self._environment = {"ORCHESTRA_RUNTIME": runtime} if runtime else {}
         self._running: set[LocalRunning] = set()
@@ -63,6 +65,12 @@ class LocalLauncher:
         """Nothing: what this launcher starts dies with its process."""
         return None
 
+    async def release(self) -> None:
+        """Nothing outlives this process."""
+
+    async def forsake(self) -> None:
+        """Nothing ever did."""
+
     async def close(self) -> None:
         """End everything that still runs."""
         await asyncio.gather(*(running.end() for running in list(self._running)))
@@ -74,6 +82,7 @@ class LocalRunning:
     """A child of this process, and everything that it started. Its user calls `end` at last, however it ended."""
 
     process: Process
+    left = False
 
     def __init__(self, child: subprocess.Popen[bytes], launch: Launch, mark: str, launcher: LocalLauncher) -> None:
         self._child = child
@@ -104,6 +113,13 @@ class LocalRunning:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._root.pid, number)
         submit(self._launcher._signals, signal_strays, number, self._mark, self._root)
+
+    async def settle(self) -> None:
+        """Come back when the signals sent so far have arrived."""
+        await in_thread(self._launcher._signals, _nothing)
+
+    def keep(self, lease: str) -> None:
+        """It ends with this process."""
 
     async def end(self) -> None:
         """Kill its whole tree, and come back when nothing of it lives (or 2 s have not sufficed)."""
@@ -214,6 +230,10 @@ def _reaped(pid: int, options: int) -> int | None:
     except ChildProcessError:
         return UNKNOWN
     return os.waitstatus_to_exitcode(status) if done else None
+
+
+def _nothing() -> None:
+    """All that was submitted before has been done when this is."""
 
 
 def _close_lifelines() -> None:

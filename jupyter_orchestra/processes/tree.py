@@ -53,12 +53,24 @@ def end_tree(mark: str, root: Root | None = None, patience: float = PATIENCE) ->
     return set()
 
 
-def sweep(mark: str) -> set[int]:
-    """Kill what a dead kernel left behind under its mark. Returns the processes that were found."""
-    found = members(mark)
-    if found:
-        end_tree(mark)
+def sweep(mark: str, spared: int = 0) -> set[int]:
+    """Kill what a dead kernel left behind under its mark, but for what descends from `spared`.
+
+    Returns the processes that were found.
+    """
+    found: set[int] = set()
+    deadline = time.monotonic() + PATIENCE
+    while (alive := members(mark) - _below(spared)) and time.monotonic() < deadline:
+        found |= alive
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in alive:
+                _send(pid, number)
+        time.sleep(_PAUSES[0])
     return found
+
+
+def _below(pid: int) -> set[int]:
+    return {pid, *_descendants(pid, list(_processes("")))} if pid else set()
 
 
 def signal_strays(number: int, mark: str, root: Root) -> None:

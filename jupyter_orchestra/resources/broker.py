@@ -26,6 +26,7 @@ from .broker_file import BrokerFile, Ledger
 from .broker_rules import Busy, Claim, Review, Row, Want, check, grown, in_way, review
 from .identity import Identity, Vigil, machine_time
 from .identity import mine as this_process
+from .steward import looked_after
 
 __all__ = ["Broker", "Busy", "Claim", "Standing", "Want"]
 
@@ -214,7 +215,7 @@ class Broker:
 
     def _try_claim(self, claim: Claim, ledger: Ledger) -> tuple[Row, Busy | None]:
         """What is in the file afterwards, and who is in the way."""
-        rows, now = ledger.rows(), self._clock()
+        rows, now = self._taken_over(claim, ledger), self._clock()
         before = next((row for row in rows if row.party == self._party and row.claim.id == claim.id), None)
         if before is not None and before.state == "held":
             row = msgspec.structs.replace(before, claim=claim, expires=now + self._ttl)
@@ -237,6 +238,17 @@ class Broker:
                 row = msgspec.structs.replace(row, state="held", token=token, expires=expires)
         ledger.put(row)
         return row, busy
+
+    def _taken_over(self, claim: Claim, ledger: Ledger) -> list[Row]:
+        """All claims of the machine; what a process that is gone has held under this very id is this one's now."""
+        rows = ledger.rows()
+        for index, row in enumerate(rows):
+            ours = claim.steward and (row.claim.id, row.claim.steward) == (claim.id, claim.steward)
+            if ours and row.state == "held" and row.party != self._party and not identity.read(row.party).alive:
+                ledger.drop(row.party, claim.id)
+                rows[index] = msgspec.structs.replace(row, party=self._party)
+                ledger.put(rows[index])
+        return rows
 
     def _release(self, id: str) -> None:
         self._mine.pop(id, None)
@@ -317,16 +329,18 @@ class Broker:
             self._vigil.follow(())
             return
         alive = _Alive()
-        found = review(rows, now, self._is_mine, alive, everyone)
+        rows, stands = looked_after(rows, self._ttl, alive)
+        found = review(rows, now, self._is_mine, stands, everyone)
         if found:
             found = self._file.write(partial(self._get_on, now, alive, everyone))
             for row in filter(self._is_mine, found.open):
                 self._open(row.claim.id)
             self._end([row for row in found.fence if everyone or row.state == "held"])
-        self._vigil.follow(identity.read(party) for party in found.in_way if alive(party))
+        self._vigil.follow(identity.read(row.party) for row in found.in_way if alive(row.party))
 
     def _get_on(self, now: float, alive: Callable[[str], bool], everyone: bool, ledger: Ledger) -> Review:
-        found = review(ledger.rows(), now, self._is_mine, alive, everyone)
+        rows, stands = looked_after(ledger.rows(), self._ttl, alive)
+        found = review(rows, now, self._is_mine, stands, everyone)
         for row in found.free:
             ledger.drop(row.party, row.claim.id)
         for row in found.fence:

@@ -30,6 +30,7 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     label: str = ""  # for people, such as "task fit of analysis.ipynb"
     fence: str = "token"  # "kill": nothing is freed before its processes are dead
     marks: tuple[str, ...] = ()  # NAME=VALUE that its processes carry in their environment
+    steward: str = ""  # the file in which somebody else says what works on under it when its own process is gone
 
 
 class Busy(msgspec.Struct, frozen=True):
@@ -76,7 +77,7 @@ class Review(msgspec.Struct):
     free: list[Row] = msgspec.field(default_factory=list)  # dead, or expired where a token fences
     fence: list[Row] = msgspec.field(default_factory=list)  # its processes must be dead first
     open: list[Row] = msgspec.field(default_factory=list)
-    in_way: set[str] = msgspec.field(default_factory=set)  # the parties for which somebody waits
+    in_way: list[Row] = msgspec.field(default_factory=list)  # of others, for which somebody waits
 
     def __bool__(self) -> bool:
         return bool(self.free or self.fence or self.open)
@@ -119,20 +120,20 @@ def same(one: Row, other: Row) -> bool:
 
 
 def review(
-    rows: list[Row], now: float, mine: Callable[[Row], bool], alive: Callable[[str], bool], everyone: bool
+    rows: list[Row], now: float, mine: Callable[[Row], bool], alive: Callable[[Row], bool], everyone: bool
 ) -> Review:
     """Look after my waiting claims, or after everyone's: who sleeps does not see that it is its turn."""
     found, rows = Review(), list(rows)
     for row in sorted((row for row in rows if row.state == "waiting"), key=lambda row: row.order):
         if not (mine(row) or everyone):
             continue
-        if not alive(row.party):
+        if not alive(row):
             _remove(rows, row)
             found.free.append(row)
             continue
         ways = in_way(row, rows, now)
         for _, other in ways:
-            if alive(other.party) and not (other.holds and other.expires <= now):
+            if alive(other) and not (other.holds and other.expires <= now):
                 continue
             if other.holds and other.claim.fence == "kill":
                 if other not in found.fence:
@@ -142,7 +143,7 @@ def review(
                 found.free.append(other)
         if not in_way(row, rows, now):
             found.open.append(row)
-        found.in_way |= {other.party for _, other in ways if not mine(other)}
+        found.in_way += [other for _, other in ways if not mine(other)]
     return found
 
 

@@ -72,6 +72,8 @@ class LeaseKeeper:
         ``NAME=VALUE`` that our processes carry, by which they are ended when we are not heard of any more.
     hung
         Whether the process of a task is there and does not run, though nobody paused it.
+    steward
+        The file in which somebody else says what works on under our leases when this process is gone; empty: nobody.
     """
 
     def __init__(
@@ -84,7 +86,9 @@ class LeaseKeeper:
         label: str = "",
         mark: str = "",
         hung: Callable[[Task], bool] = lambda task: False,
+        steward: str = "",
     ) -> None:
+        self._steward, self._leaving = steward, False
         self._home, self._project, self._folder, self._label, self._mark = home, project, folder, label, mark
         self._providers = {provider.resource: provider for provider in providers}
         self._make_broker = broker
@@ -111,6 +115,39 @@ class LeaseKeeper:
             case e.FenceLease():
                 self._act(self._fence(wish.lease))
 
+    def take_over(self) -> None:
+        """On the loop, at the start: what running tasks hold, an earlier kernel has claimed."""
+        controller = self._home.machine.controller
+        for lease in list(controller.leases.values()):
+            if lease.state == "held" and lease.holder and any(map(is_shared, lease.needs)):
+                self._act(self._claim_again(lease))
+
+    async def _claim_again(self, lease: Lease) -> None:
+        if (broker := self._have_broker()) is None:
+            return
+        home = self._home
+        since, priority = home.machine.controller.seniority(lease)
+        try:
+            answer = await asyncio.wrap_future(broker.claim(self._made_claim(lease, since, priority)))
+        except (ResourceError, RuntimeError, ValueError) as error:
+            self._claimed.pop(lease.id, None)
+            self._alone[lease.id] = f"not kept apart from other notebooks: {error}"
+            return
+        if isinstance(answer, Busy):
+            self._claimed.pop(lease.id, None)
+            broker.withdraw(lease.id)
+            home.post(e.LeaseTaken(home.now(), lease.id, f"{answer.by} has it since the kernel ended"))
+
+    def _made_claim(self, lease: Lease, since: float, priority: int) -> Claim:
+        home = self._home
+        begun = machine_time() - max(0.0, home.now() - since)
+        marks = (self._mark,) if self._mark else ()
+        fence = "kill" if lease.holder and marks else "token"
+        label = f"{self._name(lease.holder)} of {self._label}"
+        self._claimed[lease.id] = tuple(filter(is_shared, lease.needs))
+        steward = self._steward if lease.holder else ""
+        return Claim(lease.id, tuple(self._wants(lease.needs)), begun, priority, label, fence, marks, steward)
+
     async def _claim(self, wish: e.ClaimLease) -> None:
         lease, home = wish.lease, self._home
         ports = [unit for need in lease.needs if need.resource == "port" for unit in need.units]
@@ -121,14 +158,8 @@ class LeaseKeeper:
         if (broker := self._have_broker()) is None:
             home.post(e.LeaseClaimed(home.now(), lease.id))
             return
-        since = machine_time() - max(0.0, home.now() - wish.since)
-        marks = (self._mark,) if self._mark else ()
-        fence = "kill" if lease.holder and marks else "token"
-        label = f"{self._name(lease.holder)} of {self._label}"
-        claim = Claim(lease.id, tuple(self._wants(lease.needs)), since, wish.priority, label, fence, marks)
-        self._claimed[lease.id] = tuple(filter(is_shared, lease.needs))
         try:
-            answer = await asyncio.wrap_future(broker.claim(claim))
+            answer = await asyncio.wrap_future(broker.claim(self._made_claim(lease, wish.since, wish.priority)))
         except (ResourceError, RuntimeError, ValueError) as error:
             # Who can't reach the others can still keep its own tasks apart, and says so.
             self._claimed.pop(lease.id, None)
@@ -294,6 +325,10 @@ class LeaseKeeper:
         """Who gives one attempt what it needs while it works."""
         return TaskLender(self, self._home, uid, attempt)
 
+    def leave(self) -> None:
+        """On the loop, before the end: the next kernel takes over what running tasks hold."""
+        self._leaving = True
+
     async def close(self) -> None:
         """End everything that is kept."""
         for act in self._acts:
@@ -301,7 +336,11 @@ class LeaseKeeper:
         for id in list(self._provided):
             await self._end(id)
         if self._made is not None:
-            await in_thread(None, self._made.close)
+            if self._leaving:
+                leases = self._home.machine.controller.leases
+                for id in [id for id in self._claimed if id not in leases or not leases[id].holder]:
+                    self._made.release(id)
+            await in_thread(None, partial(self._made.close, keep=self._leaving))
 
     # the rest
 

@@ -8,7 +8,7 @@ import errno
 import os
 import secrets
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ End = tuple[int, str]  # exit code, and why it was killed
 class SupervisedLauncher:
     """Starts processes through the supervisor of a folder, which it starts at the first need. For Linux.
 
-    Belongs to the loop on which it is first used.
+    Belongs to the loop on which it is first used. What an earlier kernel has left there and is not to be adopted is
+    ended before anything else is done.
 
     Parameters
     ----------
@@ -42,15 +43,31 @@ class SupervisedLauncher:
     mark
         What the supervisor's environment carries as ``ORCHESTRA_SUPERVISOR``, so that it can be found.
     grace
-        Seconds that everything runs on after this kernel is gone, for the next one to adopt it.
+        Seconds that what outlives a kernel runs on after this one is gone, for the next one to adopt it.
+    adopted
+        The first processes of what will be adopted.
+    environment
+        What all that it starts has in its environment, unless the launch says otherwise.
     """
 
-    def __init__(self, folder: Path, mark: str, *, grace: float = GRACE) -> None:
+    outlived = True
+
+    def __init__(
+        self,
+        folder: Path,
+        mark: str,
+        *,
+        grace: float = GRACE,
+        adopted: Collection[int] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.on_beat: Callable[[Beat], None] = lambda beat: None
         self._folder, self._mark, self._grace = folder, mark, grace
+        self._adopted, self._environment = tuple(adopted), dict(environment or {})
+        self._heard = 0.0  # when the supervisor last said something, on the loop's clock
         self._link: Link | None = None
         self._reaching = asyncio.Lock()
-        self._leaving = False
+        self._leaving = self._closed = False
         self._held: dict[int, Held] = {}  # what is ours: started here, or adopted
         self._ends: dict[int, asyncio.Future[End]] = {}
         self._beats: dict[int, Beat] = {}
@@ -88,29 +105,33 @@ class SupervisedLauncher:
             return tuple(_held(fields) for fields in (await link.ask("list"))["launches"])
         return ()
 
-    async def drop_others(self, kept: Collection[int] = ()) -> None:
-        """End and forget what earlier kernels have started, but for these pids and what was adopted here."""
-        link = await self._reached(boot=False)
-        if link is not None:
-            mine = [held.pid for held in self._held.values()]
-            with contextlib.suppress(ConnectionError):
-                await link.ask("drop", kept=[*kept, *mine])
+    async def look(self) -> None:
+        """End what earlier kernels have left and is not to be adopted."""
+        await self._reached(boot=False)
+
+    @property
+    def silent(self) -> float:
+        """Seconds since the supervisor was last heard; it speaks every 5 s while anything lives. 0: there is none."""
+        return 0.0 if self._link is None else asyncio.get_running_loop().time() - self._heard
 
     async def release(self) -> None:
-        """Leave everything running, for the next kernel."""
+        """Leave what outlives this kernel to the next one; from now on nothing here touches it."""
         self._leaving = True
-        if self._link is not None:
-            self._link.close()
-        self._threads.shutdown(wait=False)
+
+    async def forsake(self) -> None:
+        """From now on nothing outlives this kernel, whenever it ends."""
+        if (link := await self._reached(boot=False)) is not None:
+            with contextlib.suppress(OSError):
+                link.tell("grace", grace=0.0)
 
     async def close(self) -> None:
-        """End everything, and the supervisor."""
+        """End everything but what was left, and the supervisor when nothing was."""
         link = await self._reached(boot=False)
-        self._leaving = True
+        self._closed = True
         if link is not None:
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(CLOSING):
-                    await link.ask("close")
+                    await (link.ask("settle") if self._leaving else link.ask("close"))
             link.close()
         await asyncio.gather(*self._sweeps)
         self._threads.shutdown(wait=False)
@@ -123,6 +144,11 @@ class SupervisedLauncher:
                 await self._link.ask("end", launch=launch)
                 return
         await asyncio.gather(*self._sweeps)
+
+    async def _settle(self) -> None:
+        if self._link is not None:
+            with contextlib.suppress(OSError):  # it is gone, and so is what was signalled
+                await self._link.ask("settle")
 
     def _tell(self, op: str, launch: int, **fields: Any) -> None:
         if self._link is not None:
@@ -145,12 +171,14 @@ class SupervisedLauncher:
         launch.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         mark = f"{MARK}={secrets.token_hex(8)}"
         os.close(os.open(launch.spool, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        order = _order(launch, mark)
+        order = _order(launch, mark, self._environment)
         try:
             reply = await self._ask_to_start(order)
         except ConnectionError:  # the supervisor was killed, or came to its end, just now
             reply = await self._ask_to_start(order)
-        held = Held(reply["launch"], reply["pid"], reply["started"], os.fspath(launch.spool), mark, None)
+        self._heard = asyncio.get_running_loop().time()
+        spool = os.fspath(launch.spool)
+        held = Held(reply["launch"], reply["pid"], reply["started"], spool, mark, None, kept=launch.kept)
         return self._taken(held, launch.spool)
 
     async def _ask_to_start(self, order: Message) -> Message:
@@ -160,11 +188,14 @@ class SupervisedLauncher:
 
     async def _reached(self, boot: bool = True) -> Link | None:
         async with self._reaching:
-            if self._link is not None or self._leaving:
+            if self._link is not None or self._closed:
                 return self._link
             self._link = await connect(self._folder, self._grace, self._new_link)
-            if self._link is None and boot:
+            if self._link is not None:
+                await self._link.ask("drop", kept=self._adopted)
+            elif boot:
                 self._link = await reach(self._folder, self._mark, self._grace, self._new_link)
+            self._heard = asyncio.get_running_loop().time()
             return self._link
 
     def _new_link(self) -> Link:
@@ -185,6 +216,7 @@ class SupervisedLauncher:
     # what the supervisor says
 
     def _on_event(self, message: Message) -> None:
+        self._heard = asyncio.get_running_loop().time()
         if message["event"] == "beat":
             for fields in message["launches"]:
                 self._on_beat(fields)
@@ -205,7 +237,7 @@ class SupervisedLauncher:
         if link is not self._link:
             return
         self._link = None
-        if not self._leaving:
+        if not self._closed:
             lost = [held for held in self._held.values() if not self._end_of(held.launch).done()]
             self._sweep(self._end_lost(lost))
 
@@ -232,7 +264,13 @@ class SupervisedRunning:
         self.process = Process(held.pid, held.started, os.fspath(spool))
         self._launcher, self._launch, self._spool, self._ended = launcher, held.launch, spool, end
         self._over = False
+        self._kept = held.kept
         self._last: Beat | None = None
+
+    @property
+    def left(self) -> bool:
+        """Whether it was left to the next kernel."""
+        return self._launcher._leaving and bool(self._kept)
 
     @property
     def killed_for(self) -> str:
@@ -250,16 +288,27 @@ class SupervisedRunning:
 
     def signal(self, number: int) -> None:
         """Send a signal to its tree; nothing when it is gone."""
-        if not self._ended.done() and not self._over:
+        if not (self._ended.done() or self._over or self.left):
             self._launcher._tell("signal", self._launch, number=int(number))
+
+    async def settle(self) -> None:
+        """Come back when the signals sent so far have arrived."""
+        await self._launcher._settle()
+
+    def keep(self, lease: str) -> None:
+        """Let it outlive this kernel, under that lease; empty: let it not."""
+        if lease != self._kept:
+            self._kept = lease
+            self._launcher._tell("keep", self._launch, kept=lease)
 
     def climb_down(self) -> None:
         """Have it interrupted (0 s), terminated (2 s), killed (5 s), whether or not this process lives so long."""
-        self._launcher._tell("ladder", self._launch)
+        if not self.left:
+            self._launcher._tell("ladder", self._launch)
 
     async def end(self) -> None:
         """Kill its whole tree, and come back when nothing of it lives (or 2 s have not sufficed)."""
-        if self._over:
+        if self._over or self.left:
             return
         await self._launcher._end(self._launch)
         with contextlib.suppress(TimeoutError):
@@ -282,20 +331,21 @@ class SupervisedRunning:
         self._launcher._tell("write", self._launch, data=resized(rows, columns).decode("latin-1"))
 
 
-def _order(launch: Launch, mark: str) -> Message:
+def _order(launch: Launch, mark: str, environment: Mapping[str, str]) -> Message:
     name, _, value = mark.partition("=")
     if launch.pty and launch.spooled:
         raise OSError(errno.EINVAL, "a terminal's output is spooled for it")
     return {
         "argv": list(launch.argv if launch.spooled else around(launch, mark)),
         "cwd": launch.cwd,
-        "environment": {**launch.environment, name: value},
+        "environment": {**environment, **launch.environment, name: value},
         "log": os.fspath(launch.folder / "raw.txt"),
         "spool": os.fspath(launch.spool),
         "mark": mark,
         "around": not launch.spooled,
         "memory": launch.limits.memory,
         "processes": launch.limits.processes,
+        "kept": launch.kept,
     }
 
 

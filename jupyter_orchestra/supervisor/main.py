@@ -12,6 +12,7 @@ import os
 import socket
 import stat
 import sys
+import time
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -21,7 +22,7 @@ from jupyter_orchestra.supervisor.loop import Loop
 from jupyter_orchestra.supervisor.server import Server
 from jupyter_orchestra.supervisor.spawning import become_subreaper
 
-SOCKET, LOCK, LOG = "supervisor.sock", "supervisor.lock", "supervisor.log"
+SOCKET, LOCK, LOG, BEAT = "supervisor.sock", "supervisor.lock", "supervisor.log", "supervisor.beat"
 TAKEN = 3  # exit code when another one has the folder
 QUEUE = 128  # connections that wait to be accepted
 
@@ -45,18 +46,45 @@ def main(folder: Path) -> int:
     return 0
 
 
+def living(folder: Path) -> int:
+    """The process that has the folder; 0: none. Raises OSError."""
+    try:
+        file = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return 0
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return 0
+    except BlockingIOError:
+        return int(os.pread(file, 20, 0) or 0)
+    finally:
+        os.close(file)
+
+
 def serve(folder: Path, listener: socket.socket) -> None:
     """Own processes until all have ended and nobody is there any more."""
     become_subreaper()
     loop = Loop()
 
     def over() -> None:
-        for name in (SOCKET, LOG, LOCK):
+        for name in (SOCKET, LOG, BEAT, LOCK):
             with contextlib.suppress(OSError):
                 os.unlink(folder / name)
+        with contextlib.suppress(OSError):  # others have files there
+            folder.rmdir()
         loop.stop()
 
-    server = Server(loop, listener, over)
+    me = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+
+    def beat(lines: list[str]) -> None:
+        """Who waits for a lease of a kernel that is gone reads this."""
+        text = "\n".join((f"{os.getpid()}:{me}", repr(time.monotonic()), *lines))
+        fresh = folder / f"{BEAT}.new"
+        with contextlib.suppress(OSError):  # no room: then it is as if nothing lived
+            fresh.write_text(text)
+            fresh.replace(folder / BEAT)
+
+    server = Server(loop, listener, over, beat)
 
     def signalled(numbers: set[int]) -> None:
         server.owner.reap()

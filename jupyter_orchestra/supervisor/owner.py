@@ -25,7 +25,7 @@ SPARED = 0.5  # seconds that a spooler has to write down what a killed command l
 PAUSES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)  # seconds between the rounds of killing
 UNWRITTEN = 1 << 20  # bytes typed that wait for their terminal; what is more gets lost
 REMEMBERED = 4096  # launches that are over whose exit codes are kept
-NOTHING = {"spool": "", "mark": "", "around": False, "memory": None, "processes": None}
+NOTHING = {"spool": "", "mark": "", "around": False, "memory": None, "processes": None, "kept": ""}
 
 Done = Callable[[], None]
 
@@ -37,11 +37,15 @@ class Owner:
     ----------
     tell
         Takes what all clients are to know.
+    changed
+        Called when other launches are kept than before.
     """
 
-    def __init__(self, loop: Loop, tell: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, loop: Loop, tell: Callable[[dict[str, Any]], None], changed: Callable[[], None] = lambda: None
+    ) -> None:
         self.trees: dict[int, Tree] = {}
-        self._loop, self._tell = loop, tell
+        self._loop, self._tell, self._changed = loop, tell, changed
         self._numbers = count(1)
         self._roots: dict[int, Tree] = {}  # by pid, until it is reaped
         self._whose: dict[int, tuple[int, Tree]] = {}  # by pid: when it began, and whose it is
@@ -52,6 +56,7 @@ class Owner:
         self._tick: Timer | None = None
         self._tick_at = 0.0
         self._beat_at = 0.0
+        self.alone = False  # no kernel is there, which would end what a first process has left
 
     # what clients may ask for
 
@@ -67,7 +72,26 @@ class Owner:
         self.trees[tree.number] = self._roots[pid] = tree
         self._tick_in(SOON)
         self._beat_at = 0.0
+        if tree.kept:
+            self._changed()
         return tree
+
+    def keep(self, tree: Tree, lease: str) -> None:
+        """Let a launch outlive its kernel, under that lease; empty: let it not."""
+        tree.kept = lease
+        self._changed()
+
+    @property
+    def kept(self) -> list[Tree]:
+        """What outlives its kernel and still lives."""
+        return [tree for tree in self.trees.values() if tree.kept and not tree.over]
+
+    def end_unkept(self, done: Done) -> None:
+        """Kill what does not outlive its kernel, and what those have left that do."""
+        for tree in self.kept:
+            if tree.code is not None:
+                self.end(tree)
+        self.end_all({tree.pid for tree in self.trees.values() if tree.kept}, done)
 
     def signal(self, tree: Tree, number: int) -> None:
         """Send a signal to a tree whose first process lives."""
@@ -203,7 +227,7 @@ class Owner:
         for timer in tree.ladder:
             timer.cancel()
         tree.ladder = []
-        if climbing or tree.ending:
+        if climbing or tree.ending or (tree.kept and self.alone):
             self.end(tree)
 
     def _ask(self, tree: Tree, number: int) -> None:
@@ -242,6 +266,8 @@ class Owner:
         tree.over = True
         tree.members, tree.memory = [], 0
         _call(tree)
+        if tree.kept:
+            self._changed()
         over = [number for number, tree in self.trees.items() if tree.over]
         for number in over[: max(len(over) - REMEMBERED, 0)]:
             del self.trees[number]

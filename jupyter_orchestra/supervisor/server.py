@@ -11,11 +11,11 @@ from typing import Any
 
 from .census import lineage
 from .loop import READ, WRITE, Loop, Timer, guarded
-from .owner import Owner
+from .owner import BEAT, Owner
 from .tree import Tree
 from .wire import FIRST, LARGEST, Message, Unpacker, pack
 
-VERSION = 1
+VERSION = 2
 CLIENTS = 64  # at once; of more the ones that have not said who they are go
 HELLO = 5.0  # seconds in which a client must say that
 ALONE = 10.0  # seconds in which the first one must come
@@ -25,19 +25,31 @@ RESTED = 0.5  # seconds without new clients when there is no room for one
 
 
 class Server:
-    """Answers the clients of an owner. `over` is called when everything has ended."""
+    """Answers the clients of an owner.
 
-    def __init__(self, loop: Loop, listener: socket.socket, over: Callable[[], None]) -> None:
+    Parameters
+    ----------
+    over
+        Called when everything has ended.
+    beat
+        Given now and then, and at every change, what must be known of leases whose kernel is gone, in lines.
+    """
+
+    def __init__(
+        self, loop: Loop, listener: socket.socket, over: Callable[[], None], beat: Callable[[list[str]], None]
+    ) -> None:
         self.loop = loop
-        self.owner = Owner(loop, self._tell)
+        self._write_beat, self._settling = beat, False
+        self.owner = Owner(loop, self._tell, self._tell_leases)
         self.clients: list[Client] = []
         self._listener = listener
         self._over = over
         self._closing = False
-        self._grace = ALONE
+        self.grace = ALONE
         self._alone: Timer | None = loop.after(ALONE, self.close)
         listener.setblocking(False)
         self._listen()
+        self._beat()
 
     def close(self, done: Callable[[], None] | None = None) -> None:
         """End everything, then be over."""
@@ -52,18 +64,26 @@ class Server:
 
     def greet(self, client: Client, grace: float) -> Message:
         """Let a client in."""
-        self._grace = grace
+        self.grace, self.owner.alone = grace, False
         if self._alone is not None:
             self._alone.cancel()
             self._alone = None
         launches = [tree.held() for tree in self.owner.trees.values()]
         return {"version": VERSION, "pid": os.getpid(), "launches": launches}
 
+    def heard(self) -> None:
+        """A client is known now."""
+        self._tell_leases()
+
     def gone(self, client: Client) -> None:
         """A client has left. After the last one: wait for the next kernel, if there is anything to wait with."""
         self.clients.remove(client)
         if client.known and not any(other.known for other in self.clients) and not self._closing:
-            self._alone = self.loop.after(self._grace if self.owner.trees else 0, self.close)
+            self.owner.alone = self._settling = True
+            self.owner.end_unkept(self._settle)
+            waits = any(tree.kept for tree in self.owner.trees.values())
+            self._alone = self.loop.after(self.grace if waits else 0, self.close)
+        self._tell_leases()
 
     def start(self, message: Message) -> Message:
         """Start a launch. Raises OSError; TypeError and the like for what is no launch."""
@@ -73,6 +93,19 @@ class Server:
             raise TypeError("no command")
         tree = self.owner.start(message)
         return {"launch": tree.number, "pid": tree.pid, "started": tree.started}
+
+    def _beat(self) -> None:
+        self._tell_leases()
+        self.loop.after(BEAT, self._beat)
+
+    def _settle(self) -> None:
+        self._settling = False
+        self._tell_leases()
+
+    def _tell_leases(self) -> None:
+        clients = " ".join(str(client.pid) for client in self.clients if client.known)
+        living = [f"{tree.kept}\t{tree.mark}\t{tree.stopped:d}" for tree in self.owner.kept]
+        self._write_beat(["settling" if self._settling else "", clients, *living])
 
     def _listen(self) -> None:
         self.loop.watch(self._listener.fileno(), READ, self._accept)
@@ -111,6 +144,7 @@ class Client:
         self.known = False
         self._server, self._loop, self._owner = server, server.loop, server.owner
         self._connection = connection
+        self.pid = peer(connection)[0]
         self._file = connection.fileno()
         self._unpacker = Unpacker(FIRST)
         self._unsent = bytearray()
@@ -201,12 +235,13 @@ class Client:
         self.known = True
         self._unpacker.largest = LARGEST
         self._watch_process()
+        self._server.heard()
         self.send({"id": message["id"], **reply})
 
     def _watch_process(self) -> None:
         """Hang up when its process ends, though a child of it may hold the connection."""
         with contextlib.suppress(OSError):
-            self._process = os.pidfd_open(peer(self._connection)[0])
+            self._process = os.pidfd_open(self.pid)
             self._loop.watch(self._process, READ, lambda events: self.close())
 
     def _start(self, message: Message) -> None:
@@ -229,6 +264,16 @@ class Client:
             self._owner.end(tree, lambda: self.send({"id": message["id"]}))
         else:
             self.send({"id": message["id"]})
+
+    def _on_keep(self, message: Message) -> None:
+        if tree := self._tree(message):
+            self._owner.keep(tree, str(message["kept"]))
+
+    def _on_grace(self, message: Message) -> None:
+        self._server.grace = float(message["grace"])
+
+    def _on_settle(self, message: Message) -> None:
+        self.send({"id": message["id"]})
 
     def _on_write(self, message: Message) -> None:
         if tree := self._tree(message):

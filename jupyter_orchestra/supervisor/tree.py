@@ -27,6 +27,7 @@ class Tree:
         self.around: bool = order["around"]  # its first process is a spooler
         self.memory_limit: int | None = order["memory"]
         self.processes_limit: int | None = order["processes"]
+        self.kept: str = order["kept"]  # the lease under which it outlives its kernel; empty: it does not
         self.lifeline = lifeline
         self.unwritten = bytearray()  # what the lifeline has not taken yet
         self.code: int | None = None
@@ -108,6 +109,7 @@ class Tree:
             "mark": self.mark,
             "code": self.code,
             "killed_for": self.killed_for,
+            "kept": self.kept,
         }
 
     def send(self, number: int) -> None:

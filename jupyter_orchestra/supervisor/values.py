@@ -28,3 +28,4 @@ class Held(msgspec.Struct, frozen=True):
     mark: str
     code: int | None  # None: its first process lives
     killed_for: str = ""
+    kept: str = ""  # the lease under which it outlives its kernel

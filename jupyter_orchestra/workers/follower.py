@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
-from ..core.ports import Audience, Running
+from ..core.ports import Audience
 from ..processes.spool import Frame, SpoolReader
 from .outputs import Collector
 
@@ -13,12 +14,22 @@ TICK = 0.1  # seconds between two looks at a spool
 READ = 256 << 10  # bytes of one look
 
 
+class Spooling(Protocol):
+    """What writes a spool until it ends."""
+
+    async def wait(self) -> int:
+        """Its exit code, once it has ended."""
+
+    def read(self, offset: int, size: int = ...) -> bytes:
+        """Up to `size` bytes of its spool from `offset`."""
+
+
 class Follower:
     """Reads one spool into a collector and tells a reporter; `seen` gets every frame as well."""
 
     def __init__(
         self,
-        running: Running,
+        running: Spooling,
         collector: Collector,
         reporter: Audience,
         seen: Callable[[Frame], object] | None = None,
@@ -61,7 +72,7 @@ class Follower:
 
 
 async def follow(
-    running: Running, collector: Collector, reporter: Audience, seen: Callable[[Frame], object] | None = None
+    running: Spooling, collector: Collector, reporter: Audience, seen: Callable[[Frame], object] | None = None
 ) -> None:
     """Read a process's spool every 0.1 s until it has ended and everything is read."""
     await Follower(running, collector, reporter, seen).follow()

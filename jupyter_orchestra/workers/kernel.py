@@ -12,27 +12,23 @@ from typing import Any, Final
 
 import msgspec
 
-from ..core.model import Blob, Failure, Kind, Origin, Process, Result, Usage
-from ..core.ports import Blocked, Failed, Finished, Job, Outcome
-from ..errors import NO_ROOM
+from ..core.model import Failure, Kind, Origin, Process
+from ..core.ports import Blocked, Failed, Job, Launcher, Lost, Outcome
 from ..processes.ladder import end_gently
-from ..processes.launcher import describe
-from ..processes.spool import Frame
-from ..processes.threads import in_thread
 from .confining import around_task, sandbox_of
 from .follower import TICK, Follower
+from .kernel_adopted import AdoptedKernel
+from .kernel_ending import Ending
 from .kernel_order import difference, make_order
-from .kernel_spool import Found, Tail
+from .kernel_spool import Tail
 from .leaving import clean
-from .outputs import Collector
 from .passing import passed_on_safely
 from .pool import KernelPool
 from .pool_kernel import ROOT, PooledKernel, StartError
-from .starting import not_started
+from .starting import GONE, not_started
 
 LIMIT: Final = 2 << 30  # bytes of output kept
 TRIES: Final = 3  # kernels that may be found dead
-QUICK: Final = 4 << 10  # bytes that are put in the journal without the detour of a thread
 
 
 class KernelWorker:
@@ -50,15 +46,26 @@ class KernelWorker:
         The runtime's name, for programs that a task starts (``ORCHESTRA_RUNTIME``).
     limit
         Bytes of output kept of each task.
+    adopter
+        Takes over kernels that an earlier kernel of the notebook has left running; None: none are left.
     """
 
-    def __init__(self, pool: KernelPool, slots: int = 4, *, runtime: str = "", limit: int = LIMIT) -> None:
-        self.kind = Kind("kernel", slots)
+    def __init__(
+        self,
+        pool: KernelPool,
+        slots: int = 4,
+        *,
+        runtime: str = "",
+        limit: int = LIMIT,
+        adopter: Launcher | None = None,
+    ) -> None:
+        self.kind = Kind("kernel", slots, adoptable=adopter is not None)
+        self._adopter = adopter
         self._pool = pool
         self._models_pool = pool.beside(passed_on_safely)
         self._environment = {"ORCHESTRA_RUNTIME": runtime} if runtime else {}
         self._limit = limit
-        self._attempts: dict[tuple[str, int], _Attempt] = {}
+        self._attempts: dict[tuple[str, int], _Attempt | AdoptedKernel] = {}
 
     def check(self, brief: str) -> str:
         """What is wrong with the code, in one line."""
@@ -69,6 +76,8 @@ class KernelWorker:
     async def run(self, job: Job) -> Outcome:
         """Run the code. Cancelled: interrupts it and ends its kernel with everything that it started."""
         key = job.spec.uid, job.attempt
+        if job.process is not None:
+            return clean(await self._take_over(job, job.process))
         pool = await self._pool_for(job)
         attempt = self._attempts[key] = _Attempt(job, pool, self._limit)
         try:
@@ -81,12 +90,12 @@ class KernelWorker:
     async def pause(self, job: Job) -> None:
         """Stop its kernel, and what that started, where they are."""
         if attempt := self._attempts.get((job.spec.uid, job.attempt)):
-            attempt.pause()
+            await attempt.pause()
 
     async def resume(self, job: Job) -> None:
         """Let them go on."""
         if attempt := self._attempts.get((job.spec.uid, job.attempt)):
-            attempt.resume()
+            await attempt.resume()
 
     async def steer(self, job: Job, text: str) -> None:
         """Code takes no messages."""
@@ -95,6 +104,17 @@ class KernelWorker:
     async def close(self) -> None:
         """End the kernels."""
         await asyncio.gather(self._pool.close(), self._models_pool.close())
+
+    async def _take_over(self, job: Job, process: Process) -> Outcome:
+        running = await self._adopter.adopt(process, job.folder / "spool") if self._adopter is not None else None
+        if running is None:
+            return Lost(GONE)
+        key = job.spec.uid, job.attempt
+        attempt = self._attempts[key] = AdoptedKernel(job, running, process.connection)
+        try:
+            return await attempt.run()
+        finally:
+            del self._attempts[key]
 
     async def _pool_for(self, job: Job) -> KernelPool:
         if job.spec.origin is Origin.PERSON:
@@ -117,21 +137,22 @@ class _Attempt:
         self._pool = pool
         self._limit = limit
         self._spool = job.folder / "spool"
-        self._collector = Collector(job.name, self._spool)
-        self._found = Found()
+        self._ending = Ending(job)
         self._kernel: PooledKernel | None = None
         self._free = asyncio.Event()  # to run: not paused
         self._free.set()
 
-    def pause(self) -> None:
+    async def pause(self) -> None:
         self._free.clear()
-        if self._kernel is not None:
-            self._kernel.running.signal(signal.SIGSTOP)
+        if (kernel := self._kernel) is not None:
+            kernel.running.signal(signal.SIGSTOP)
+            await kernel.running.settle()
 
-    def resume(self) -> None:
+    async def resume(self) -> None:
         self._free.set()
-        if self._kernel is not None:
-            self._kernel.running.signal(signal.SIGCONT)
+        if (kernel := self._kernel) is not None:
+            kernel.running.signal(signal.SIGCONT)
+            await kernel.running.settle()
 
     async def run(self, environment: Mapping[str, str]) -> Outcome:
         began = time.monotonic()
@@ -146,7 +167,7 @@ class _Attempt:
             return Failed(Failure("snapshot", "SnapshotGone", "the captured variables are gone; dispatch again"))
         if isinstance(trouble, Blocked):
             return trouble
-        return await self._conclude(trouble, time.monotonic() - began)
+        return await self._ending.conclude(trouble, time.monotonic() - began)
 
     async def _find_kernel(self, order: dict[str, Any]) -> Failure | Blocked | None:
         """Have a kernel do it; another one when that was found dead before it had begun."""
@@ -160,12 +181,13 @@ class _Attempt:
     async def _carry_out(self, kernel: PooledKernel, order: dict[str, Any]) -> Failure | Blocked | None:
         """Have the kernel do it; what went wrong. The kernel is given back or ended."""
         tail = Tail(self._spool, kernel.running)
-        follower = Follower(tail, self._collector, self._job.reporter, self._found.take)
+        follower = Follower(tail, self._ending.collector, self._job.reporter, self._ending.found.take)
         reply: asyncio.Future[dict[str, Any]] | None = None
         try:
             await self._free.wait()
             self._kernel = kernel
             order["environment"] |= difference(kernel.environment, self._pool.environment())
+            kernel.running.keep(self._job.kept)
             reply = kernel.line.send("execute_request", {"code": self._job.spec.brief}, {"orchestra": order})
             self._job.reporter.started(self._process(kernel))
             waiting: set[asyncio.Future[Any]] = {reply, kernel.death}
@@ -179,7 +201,8 @@ class _Attempt:
         finally:
             tail.close()
         self._kernel = None
-        trouble = self._trouble(kernel, reply.result() if reply.done() else None)
+        code = None if kernel.alive else kernel.code
+        trouble = self._ending.trouble(reply.result() if reply.done() else None, code)
         await self._hand_back(kernel)
         return trouble
 
@@ -194,51 +217,12 @@ class _Attempt:
             await asyncio.shield(self._pool.retire(kernel))
 
     async def _hand_back(self, kernel: PooledKernel) -> None:
-        if not self._pool.reuses or not self._found.end.get("reusable") or not kernel.alive:
+        if not self._pool.reuses or not self._ending.found.end.get("reusable") or not kernel.alive:
             await asyncio.shield(self._pool.retire(kernel))  # at once, as its leases are free after this
             return
         if not self._free.is_set():  # paused while it ended
             kernel.running.signal(signal.SIGCONT)
         self._pool.give(kernel)
-
-    def _trouble(self, kernel: PooledKernel, reply: dict[str, Any] | None) -> Failure | Blocked | None:
-        end = self._found.end
-        if end.get("status") == "ok":
-            return None
-        if end:
-            return Failure(end["failure"], end["ename"], end["evalue"])
-        if reply is None:
-            code = kernel.code
-            how = f"was {describe(code)}" if code < 0 else f"ended with {describe(code)}"
-            return Failure("killed" if code < 0 else "exit", "KernelEnded", f"its kernel {how}")
-        if reply["status"] == "blocked":
-            outcome = not_started(OSError(reply["errno"], reply["reason"], os.fspath(self._spool)))
-            return outcome if isinstance(outcome, Blocked) else outcome.failure
-        return Failure("exception", "KernelError", f"its kernel could not report: {reply.get('reason', reply)}")
-
-    async def _conclude(self, failure: Failure | None, seconds: float) -> Outcome:
-        if self._found.size > QUICK or self._found.files:
-            return await in_thread(None, self._outcome, failure, seconds)
-        return self._outcome(failure, seconds)
-
-    def _outcome(self, failure: Failure | None, seconds: float) -> Outcome:
-        found, usage = self._found, Usage(seconds=round(seconds, 6))
-        try:
-            result = self._collector.finish(self._job.store)
-            result = msgspec.structs.replace(result, usage=usage, notes=result.notes + found.notes)
-            if failure is not None:
-                return Failed(failure, result)
-            value = self._blob(found.value) if found.value else None
-            returned = {name: self._blob(frame) for name, frame in found.returned.items()}
-        except OSError as error:
-            why = NO_ROOM.get(error.errno or 0, str(error))
-            message = f"its result could not be kept ({why}); then retry the task"
-            return Failed(failure or Failure("exception", type(error).__name__, message), Result(usage=usage))
-        return Finished(msgspec.structs.replace(result, value=value, returned=returned, text=found.text))
-
-    def _blob(self, frame: Frame) -> Blob:
-        file = os.path.basename(frame.fields.get("file", ""))  # whatever a frame says, nothing outside is moved
-        return self._job.store.adopt(self._job.folder / file) if file else self._job.store.put(frame.payload)
 
     def _process(self, kernel: PooledKernel) -> Process:
         return msgspec.structs.replace(

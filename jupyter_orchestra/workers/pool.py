@@ -126,6 +126,7 @@ class KernelPool:
         if self._closed or not kernel.alive or not self.reuses:
             self.retire(kernel)
             return
+        kernel.running.keep("")
         kernel.idle_since = time.monotonic()
         self._idle.append(kernel)
         if len(self._idle) > self._warm and self._reaper is None:
@@ -143,6 +144,7 @@ class KernelPool:
         self._closed = True
         if self._reaper is not None:
             self._reaper.cancel()
+        left = any(kernel.running.left for kernel in self._kernels)
         starts, self._starting = self._starting, set()
         for start in starts:
             start.cancel()
@@ -150,7 +152,7 @@ class KernelPool:
         await asyncio.gather(*self._ending, return_exceptions=True)
         if self._context is not None:
             self._context.destroy(linger=0)
-        if self._folder is not None:
+        if self._folder is not None and not left:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _keep_warm(self) -> None:

@@ -46,9 +46,8 @@ class PooledKernel:
 
     @property
     def code(self) -> int:
-        """How it ended; minus the signal that ended it, for which a sandbox gives 128 and the signal."""
-        code = self.death.result()
-        return 128 - code if self._confined and code > 128 else code
+        """How it ended; minus the signal that ended it."""
+        return code_of(self.death.result(), self._confined)
 
     @property
     def alive(self) -> bool:
@@ -76,7 +75,8 @@ class PooledKernel:
             await self.running.end()
         finally:
             self.death.cancel()
-            shutil.rmtree(self._folder, ignore_errors=True)
+            if not self.running.left:
+                shutil.rmtree(self._folder, ignore_errors=True)
 
     def _last_words(self) -> str:
         with contextlib.suppress(OSError):
@@ -85,6 +85,11 @@ class PooledKernel:
             said = [line for line in lines if "Error" in line] or lines
             return f": {said[-1][:300]}" if said else ""
         return ""
+
+
+def code_of(code: int, confined: bool) -> int:
+    """An exit code; minus the signal, for which a sandbox gives 128 and the signal."""
+    return 128 - code if confined and code > 128 else code
 
 
 def private_folder() -> Path:

@@ -24,8 +24,10 @@ LIMIT = 2 << 30  # bytes of output kept
 class ShellWorker(ProcessWorker):
     """Runs scripts as the person, with the environment that the kernel then has; those of a model in the sandbox."""
 
-    def __init__(self, launcher: Launcher, slots: int = 8, *, runtime: str = "", limit: int = LIMIT) -> None:
-        super().__init__(launcher, Kind("shell", slots))
+    def __init__(
+        self, launcher: Launcher, slots: int = 8, *, runtime: str = "", limit: int = LIMIT, adoptable: bool = False
+    ) -> None:
+        super().__init__(launcher, Kind("shell", slots, adoptable=adoptable))
         self._runtime = runtime
         self._limit = limit
         self._sandboxes: dict[Path, Sandbox] = {}  # by the folder of the job that runs in it

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from ..core.model import Failure, Kind, Origin, Usage
-from ..core.ports import Blocked, Failed, Finished, Job, Launch, Launcher, Outcome, Running
+from ..core.ports import Blocked, Failed, Finished, Job, Launch, Launcher, Lost, Outcome, Running
 from ..errors import NO_ROOM
 from ..processes.ladder import end_gently
 from ..processes.spool import Frame
@@ -18,6 +20,8 @@ from .follower import follow
 from .leaving import clean
 from .outputs import Collector
 from .passing import passed_on, passed_on_safely
+
+GONE: Final = "the kernel died while it ran, and its process with it"
 
 
 class Attempt:
@@ -58,22 +62,28 @@ class ProcessWorker:
     async def _outcome(self, job: Job) -> Outcome:
         began = time.monotonic()
         attempt = self.attempt(job)
-        try:
-            launch = await in_thread(None, attempt.prepare)
-            running = await self._launcher.start(launch)
-        except OSError as error:
-            return not_started(error)
+        if job.process is not None:
+            running = await self._launcher.adopt(job.process, Path(job.process.spool))
+            if running is None:
+                return Lost(GONE)
+            began -= max(0.0, time.time() - job.process.started)
+        else:
+            try:
+                launch = await in_thread(None, attempt.prepare)
+                running = await self._launcher.start(msgspec.structs.replace(launch, kept=job.kept))
+            except OSError as error:
+                return not_started(error)
         code = await self._followed(running, attempt)
         outcome = await in_thread(None, attempt.conclude, code)
         return _timed(outcome, time.monotonic() - began)
 
     async def pause(self, job: Job) -> None:
         """Stop its processes where they are."""
-        self._signal(job, signal.SIGSTOP)
+        await self._signal(job, signal.SIGSTOP)
 
     async def resume(self, job: Job) -> None:
         """Let them go on."""
-        self._signal(job, signal.SIGCONT)
+        await self._signal(job, signal.SIGCONT)
 
     async def steer(self, job: Job, text: str) -> None:
         """It takes no messages."""
@@ -97,9 +107,10 @@ class ProcessWorker:
         finally:
             del self._running[key]
 
-    def _signal(self, job: Job, number: int) -> None:
+    async def _signal(self, job: Job, number: int) -> None:
         if running := self._running.get((job.spec.uid, job.attempt)):
             running.signal(number)
+            await running.settle()
 
 
 def not_started(error: OSError) -> Blocked | Failed:

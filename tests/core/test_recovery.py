@@ -6,7 +6,8 @@ from play import Play
 
 from jupyter_orchestra.core import events as e
 from jupyter_orchestra.core.machine import Machine, MachineState
-from jupyter_orchestra.core.model import Result, Stage, State
+from jupyter_orchestra.core.model import Kind, Process, Result, Stage, State
+from jupyter_orchestra.core.needs import Need
 
 S = State
 
@@ -31,6 +32,65 @@ def test_what_ran_is_lost_and_asks_and_is_never_silently_run_again(paused: bool)
     play.retry("a")
     assert play.all(e.StartTask) == [e.StartTask("uid-a", 2)]
     assert not play.task("a").needs_you
+
+
+ADOPTABLE = (Kind("kernel", 2, adoptable=True), Kind("shell", 2, adoptable=True), Kind("agent", 1, steerable=True))
+
+
+def begun(play: Play, name: str, **more: Any) -> Process:
+    """A running task whose process is known."""
+    play.dispatch(name, **more)
+    for claim in play.all(e.ClaimLease):
+        play.send(e.LeaseClaimed(play.now, claim.lease.id, 7))
+    process = Process(100 + len(play.machine.tasks), 1.0, f"/runs/{name}/spool")
+    play.send(e.WorkerStarted(play.now, f"uid-{name}", 1, process))
+    return process
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_what_outlives_the_kernel_is_taken_over_in_the_same_attempt(paused: bool) -> None:
+    play = Play(*ADOPTABLE)
+    process = begun(play, "a", retries=3)
+    if paused:
+        play.pause("a")
+    assert play.machine.survivors() == [process]
+    play.kernel()
+    assert play.all(e.StartTask) == [e.StartTask("uid-a", 1)]
+    assert play.all(e.PauseTask) == ([e.PauseTask("uid-a", 1)] if paused else [])
+    assert play.state("a") is (S.PAUSED if paused else S.RUNNING)
+    assert play.machine.free_slots("kernel") == (1, 2)
+    play.finish("a")
+    assert play.state("a") is S.DONE
+
+
+def test_what_can_not_be_taken_over_is_lost_and_asks() -> None:
+    play = Play(*ADOPTABLE)
+    begun(play, "a", retries=3)
+    play.kernel()
+    play.send(e.TaskLost(play.now, "uid-a", 1, "its process is gone"))
+    assert play.state("a") is S.LOST
+    assert play.task("a").needs_you
+    assert play.machine.free_slots("kernel") == (0, 2)
+
+
+def test_nothing_is_taken_over_without_a_process_or_that_was_to_stop_or_whose_server_is_gone() -> None:
+    play = Play(*ADOPTABLE)
+    play.send(e.ResourcesDeclared(play.now, {"server:web": 1, "port": 100, "press": 1}))
+    play.dispatch("no-process")
+    begun(play, "stopping")
+    play.cancel("stopping")
+    begun(play, "served", worker="shell", needs=(Need("server:web"),))
+    press = begun(play, "pressing", worker="shell", needs=(Need("press"),))
+    begun(play, "agent", worker="agent")
+    assert play.machine.survivors() == [press]
+    play.kernel()
+    assert play.started == ["pressing"]
+    assert [play.state(name) for name in ("no-process", "stopping", "served", "agent")] == [
+        S.LOST, S.CANCELLED, S.LOST, S.LOST,
+    ]  # fmt: skip
+    assert [lease.needs for lease in play.machine.controller.leases.values()] == [
+        (Need("slots:shell"), Need("press")),
+    ]  # fmt: skip
 
 
 def test_what_had_not_started_goes_on() -> None:

@@ -27,6 +27,12 @@ def notebook(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def no_grace(tmp_path: Path) -> None:
+    """What runs ends with its kernel."""
+    (tmp_path / "pyproject.toml").write_text("[tool.jupyter_orchestra]\ngrace = 0\n")
+
+
+@pytest.fixture
 def inner(tmp_path: Path) -> Path:
     """A notebook that a notebook task runs for ever."""
     path = tmp_path / "inner.ipynb"
@@ -36,8 +42,8 @@ def inner(tmp_path: Path) -> Path:
     return path
 
 
-def test_after_a_kill_results_are_kept_and_what_ran_is_lost_and_asks(
-    start_kernel: Start, notebook: Path, inner: Path, tmp_path: Path
+def test_after_a_kill_results_are_kept_and_what_ended_with_the_kernel_is_lost_and_asks(
+    start_kernel: Start, notebook: Path, inner: Path, tmp_path: Path, no_grace: None
 ) -> None:
     first = start_kernel(notebook)
     first.run("base = 20")
@@ -93,7 +99,7 @@ def test_after_a_kill_results_are_kept_and_what_ran_is_lost_and_asks(
 
 
 def test_a_lost_kernel_task_keeps_its_snapshot_for_the_retry(
-    start_kernel: Start, notebook: Path, tmp_path: Path
+    start_kernel: Start, notebook: Path, tmp_path: Path, no_grace: None
 ) -> None:
     first = start_kernel(notebook)
     first.run("import numpy as np\nsmall = {'k': 7}\nbig = np.arange(500_000)")
@@ -111,7 +117,7 @@ def test_a_lost_kernel_task_keeps_its_snapshot_for_the_retry(
     assert second.ask("jo.task('again').result") == (7, sum(range(500_000)))
 
 
-def test_queued_and_waiting_tasks_go_on_after_a_kill(start_kernel: Start, notebook: Path, tmp_path: Path) -> None:
+def test_queued_and_waiting_tasks_go_on_after_a_kill(start_kernel: Start, notebook: Path, no_grace: None) -> None:
     first = start_kernel(notebook)
     first.run("x = 5")
     first.run("%config Orchestra.kernel_slots = 1")
@@ -143,13 +149,19 @@ def test_a_result_that_nobody_saw_before_the_kill_is_shown_once_after_it(start_k
 def test_a_restart_without_a_notebook_keeps_the_tasks(start_kernel: Start) -> None:
     kernel = start_kernel()
     kernel.run("%%dispatch kept -b\n6 * 7")
-    kernel.run("%%dispatch cut -w shell\nsleep 600")
-    kernel.until_state("cut", "running")
+    kernel.run("%%dispatch script -w shell\nsleep 600")
+    kernel.run(f"%%dispatch code\n{FOREVER}")
+    kernel.run("%%dispatch cut -w loop\nimport asyncio\nawait asyncio.sleep(600)")
+    kernel.until_true("'begun' in jo.task('code').stdout")
+    kernel.until_true("jo.task('script').state == jo.task('cut').state == 'running'")
     kernel.restart()
-    wait_until(lambda: not [p for p in kernel.processes() if p.name() == "sleep"])
     assert kernel.try_run("jo").status == "error"
     kernel.load()
     assert kernel.ask("[jo.task('kept').result, str(jo.task('cut').state)]") == [42, "lost"]
+    assert kernel.ask("[str(jo.task(name).state) for name in ('script', 'code')]") == ["running", "running"]
+    kernel.run("%cancel script code")
+    wait_until(lambda: not [p for p in kernel.processes() if p.name() == "sleep"])
+    assert [kernel.end("script"), kernel.end("code")] == ["cancelled", "cancelled"]
     assert len(kernel.journals) == 1
 
 
@@ -302,7 +314,7 @@ def test_without_a_page_task_fills_its_own_cell(start_kernel: Start, notebook: P
     kernel.until(lambda: "filled in" in ran.card)
 
 
-def test_the_kernels_own_death_by_sigterm_leaves_nothing(start_kernel: Start) -> None:
+def test_the_kernels_own_death_by_sigterm_leaves_nothing(start_kernel: Start, no_grace: None) -> None:
     kernel = start_kernel()
     kernel.run(f"%%dispatch busy\n{FOREVER}")
     kernel.until_true("'begun' in jo.task('busy').stdout")

@@ -12,12 +12,16 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 from jupyter_orchestra.core.ports import Launch, Limits
+from jupyter_orchestra.processes.ladder import end_gently
 from jupyter_orchestra.processes.spool import SpoolReader
+from jupyter_orchestra.resources import steward
 from jupyter_orchestra.supervisor.launcher import SupervisedLauncher
+from jupyter_orchestra.supervisor.main import BEAT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the supervisor is for Linux")
 
@@ -37,6 +41,7 @@ def place() -> Iterator[Path]:
 
 def launch(place: Path, script: str, **more: object) -> Launch:
     folder = place / f"run-{time.monotonic_ns()}"
+    more = {"kept": "lease", **more}
     return Launch(("bash", "-c", script), folder, "", {"PATH": os.environ["PATH"]}, folder / "spool", **more)  # type: ignore[arg-type]
 
 
@@ -53,6 +58,12 @@ def supervised(place: Path, act: Callable[[SupervisedLauncher], Awaitable[None]]
             await launcher.close()
 
     asyncio.run(main())
+
+
+async def leave(launcher: SupervisedLauncher) -> None:
+    """What a kernel that is restarted does."""
+    await launcher.release()
+    await launcher.close()
 
 
 def gone(pid: int) -> bool:
@@ -82,11 +93,13 @@ def test_a_command_runs_and_its_exit_code_and_output_come_back(place: Path) -> N
 def test_what_runs_is_taken_over_with_all_of_its_output(place: Path) -> None:
     async def act(launcher: SupervisedLauncher) -> None:
         job = launch(place, "echo one; while [ ! -e go ]; do sleep 0.05; done; echo two; exit 5")
-        job = Launch(job.argv, job.folder, str(place), job.environment, job.spool)
+        job = msgspec.structs.replace(job, cwd=str(place))
         running = await launcher.start(job)
         process = running.process
-        await launcher.release()
-        later = SupervisedLauncher(place, "test")
+        other = await launcher.start(launch(place, "sleep 600", kept=""))
+        await leave(launcher)
+        await asyncio.to_thread(wait_for, lambda: gone(other.process.pid))
+        later = SupervisedLauncher(place, "test", adopted=[process.pid])
         found = await later.adopt(process, job.spool)
         assert found is not None
         await asyncio.to_thread((place / "go").touch)
@@ -103,9 +116,9 @@ def test_what_ended_meanwhile_keeps_its_exit_code(place: Path) -> None:
         job = launch(place, "exit 9")
         running = await launcher.start(job)
         process = running.process
-        await launcher.release()
+        await leave(launcher)
         await asyncio.to_thread(wait_for, lambda: gone(process.pid))
-        later = SupervisedLauncher(place, "test")
+        later = SupervisedLauncher(place, "test", adopted=[process.pid])
         found = await later.adopt(process, job.spool)
         assert found is not None
         assert await found.wait() == 9
@@ -121,7 +134,7 @@ def test_a_tree_that_left_its_session_and_ignores_signals_is_ended(place: Path) 
             f'setsid env -i {sys.executable} -I -S -c "{stray}" & while [ ! -s pid ]; do sleep 0.05; done; sleep 600'
         )
         job = launch(place, script)
-        job = Launch(job.argv, job.folder, str(place), job.environment, job.spool)
+        job = msgspec.structs.replace(job, cwd=str(place))
         running = await launcher.start(job)
         await asyncio.to_thread(wait_for, lambda: (place / "pid").exists() and bool((place / "pid").read_text()))
         pid = int(await asyncio.to_thread((place / "pid").read_text))
@@ -163,7 +176,7 @@ def test_after_the_grace_time_everything_ends(place: Path) -> None:
         launcher = SupervisedLauncher(place, "test", grace=0.5)
         running = await launcher.start(launch(place, "sleep 600"))
         pids.extend([running.process.pid, psutil.Process(running.process.pid).ppid()])
-        await launcher.release()
+        await leave(launcher)
 
     asyncio.run(act())
     wait_for(lambda: all(map(gone, pids)))
@@ -178,3 +191,95 @@ def test_sixty_four_processes_end_at_once(place: Path) -> None:
 
     supervised(place, act)
     wait_for(lambda: all(map(gone, pids)), 6.0)
+
+
+def test_what_is_not_adopted_is_ended_before_anything_else_starts(place: Path) -> None:
+    async def act(launcher: SupervisedLauncher) -> None:
+        one, two = [await launcher.start(launch(place, "sleep 600")) for _ in range(2)]
+        await leave(launcher)
+        later = SupervisedLauncher(place, "test", adopted=[two.process.pid])
+        three = await later.start(launch(place, "true"))
+        assert gone(one.process.pid)
+        assert not gone(two.process.pid)
+        assert await three.wait() == 0
+        assert await later.adopt(one.process, place) is None
+        await later.close()
+        assert gone(two.process.pid)
+
+    supervised(place, act)
+
+
+def test_what_was_left_is_not_touched_any_more(place: Path) -> None:
+    async def act(launcher: SupervisedLauncher) -> None:
+        kept, other = await launcher.start(launch(place, "sleep 600")), await launcher.start(launch(place, "sleep 600"))
+        other.keep("")
+        await launcher.release()
+        kept.signal(signal.SIGKILL)
+        await kept.end()
+        await end_gently(kept)
+        await other.end()
+        await other.settle()
+        assert (kept.left, other.left) == (True, False)
+        assert not gone(kept.process.pid)
+        assert gone(other.process.pid)
+        await launcher.close()
+        later = SupervisedLauncher(place, "test")
+        await later.look()
+        assert gone(kept.process.pid)
+        await later.close()
+
+    supervised(place, act)
+
+
+def test_a_kernel_that_ends_for_good_takes_everything_with_it_however_it_ends(place: Path) -> None:
+    pids: list[int] = []
+
+    async def act() -> None:
+        launcher = SupervisedLauncher(place, "test")
+        pids.append((await launcher.start(launch(place, "sleep 600"))).process.pid)
+        await launcher.forsake()
+        await launcher.release()
+        await launcher.close()
+
+    asyncio.run(act())
+    wait_for(lambda: all(map(gone, pids)))
+
+
+def test_a_pause_is_told_once_it_has_come_about(place: Path) -> None:
+    async def act(launcher: SupervisedLauncher) -> None:
+        running = await launcher.start(launch(place, "sleep 600 & sleep 601"))
+        below = psutil.Process(running.process.pid)
+        await asyncio.to_thread(wait_for, lambda: len(below.children(recursive=True)) == 3)
+        running.signal(signal.SIGSTOP)
+        await running.settle()
+        states = [process.status() for process in below.children(recursive=True)]
+        assert states == [psutil.STATUS_STOPPED] * 3
+        await running.end()
+
+    supervised(place, act)
+
+
+def test_the_beat_says_under_which_leases_something_lives_without_a_kernel(place: Path) -> None:
+    beat = place / BEAT
+
+    async def act(launcher: SupervisedLauncher) -> None:
+        job = launch(place, "touch up; while [ ! -e go ]; do sleep 0.05; done; sleep 60 & exit 0", kept="kept#1")
+        await launcher.start(msgspec.structs.replace(job, cwd=str(place)))
+        await launcher.start(launch(place, "sleep 600", kept=""))
+        told = steward.read(beat)
+        assert told is not None
+        assert told.clients == {os.getpid()}
+        await leave(launcher)
+        await asyncio.to_thread(wait_for, lambda: not getattr(steward.read(beat), "clients", True))
+        await asyncio.to_thread(wait_for, lambda: not getattr(steward.read(beat), "settling", True))
+        told = steward.read(beat)
+        assert told is not None
+        assert {id: living.stopped for id, living in told.living.items()} == {"kept#1": False}
+        await asyncio.to_thread((place / "go").touch)
+        await asyncio.to_thread(wait_for, lambda: getattr(steward.read(beat), "living", None) == {})
+        later = SupervisedLauncher(place, "test")
+        await later.look()
+        await later.close()
+        await asyncio.to_thread(wait_for, lambda: steward.read(beat) is None)
+
+    supervised(place, act)
