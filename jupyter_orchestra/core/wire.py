@@ -193,7 +193,6 @@ class Watch(FromPage, frozen=True, kw_only=True):
     on: bool = True
 
 
-class Fetch(FromPageAsked, frozen=True, kw_only=True):
 class Type(FromPageAsked, frozen=True, kw_only=True):
     """The person types into the terminal of a running attempt, at most 64 kB at once; it may be a password."""
 
@@ -215,6 +214,7 @@ class Resize(FromPage, frozen=True, kw_only=True):
     columns: int
 
 
+class Fetch(FromPageAsked, frozen=True, kw_only=True):
     """The bytes of an artifact are wanted: they come as :class:`Chunk` messages, and the Answer after them."""
 
     task: str
@@ -330,8 +330,8 @@ class Detail(FromKernel, frozen=True, kw_only=True):
     artifacts: tuple[ArtifactLine, ...]
     trusted: bool
     kind: RESULT_KINDS
-    first: int  # index of the first of the outputs that follow: earlier ones are no longer kept
     terminal: bool  # it has one: what that shows follows as Terminal, and no Output
+    first: int  # index of the first of the outputs that follow: earlier ones are no longer kept
     outputs: tuple[dict[str, Any], ...]
 
 
@@ -344,7 +344,6 @@ class Output(FromKernel, frozen=True, kw_only=True):
     outputs: tuple[dict[str, Any], ...]
 
 
-class Chunk(FromKernel, frozen=True, kw_only=True):
 class Terminal(FromKernel, frozen=True, kw_only=True):
     """More of what a watched terminal shows, escape sequences and all; what does not go on from before begins anew."""
 
@@ -355,6 +354,7 @@ class Terminal(FromKernel, frozen=True, kw_only=True):
     text: str
 
 
+class Chunk(FromKernel, frozen=True, kw_only=True):
     """A piece of a fetched artifact, base64; ``last`` ends it. ``size`` is that of the whole in bytes."""
 
     request: str

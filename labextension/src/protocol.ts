@@ -264,7 +264,6 @@ export interface IQuestion {
   more: number;
 }
 
-/** All tasks, in the order of dispatch; the first message to each page, and again when it may have missed one. */
 /** The terminal of a running attempt is shown in another size, in characters. */
 export interface IResize {
   type: 'Resize';
@@ -274,6 +273,7 @@ export interface IResize {
   columns: number;
 }
 
+/** All tasks, in the order of dispatch; the first message to each page, and again when it may have missed one. */
 export interface ISnapshot {
   type: 'Snapshot';
   seq: number;
@@ -309,7 +309,6 @@ export interface IStep {
   reason: string;
 }
 
-/** The newest turn of the master; ``text`` is the end of its reply so far, as plain text. */
 /** More of what a watched terminal shows, escape sequences and all; what does not go on from before begins anew. */
 export interface ITerminal {
   type: 'Terminal';
@@ -320,6 +319,7 @@ export interface ITerminal {
   text: string;
 }
 
+/** The newest turn of the master; ``text`` is the end of its reply so far, as plain text. */
 export interface ITurn {
   number: number;
   state: TurnState;
@@ -339,7 +339,6 @@ export interface ITurnAct {
 /** Where a turn of the master stands. */
 export type TurnState = 'done' | 'failed' | 'running' | 'stopped';
 
-/** A panel of that task is open (or no longer): answered by :class:`Detail`, then :class:`Output` as it comes. */
 /** The person types into the terminal of a running attempt, at most 64 kB at once; it may be a password. */
 export interface IType {
   type: 'Type';
@@ -349,6 +348,7 @@ export interface IType {
   text: string;
 }
 
+/** A panel of that task is open (or no longer): answered by :class:`Detail`, then :class:`Output` as it comes. */
 export interface IWatch {
   type: 'Watch';
   task: string;
