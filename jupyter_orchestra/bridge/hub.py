@@ -381,8 +381,9 @@ def hello_of(data: object) -> wire.Hello:
         brief = msgspec.convert(data, _AnyHello)
         if brief.protocol != wire.PROTOCOL:
             return wire.Hello(
-                client=brief.client, protocol=brief.protocol, version="", session="", path="", visible=False
-            )
+                client=brief.client, protocol=brief.protocol, version="", session="", path="", visible=False,
+                down=brief.down,
+            )  # fmt: skip
     return msgspec.convert(data, wire.Hello)
 
 
@@ -391,3 +392,4 @@ class _AnyHello(msgspec.Struct):
 
     client: str
     protocol: int
+    down: str = ""  # versions before the third do not say it

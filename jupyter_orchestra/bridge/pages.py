@@ -167,7 +167,10 @@ class LivePages:
     def _pair(self, name: str) -> None:
         if name not in self._downs or name not in self._hellos:
             return
-        (down, _), (up, hello, _) = self._downs.pop(name), self._hellos.pop(name)
+        (down, _), (up, hello, _) = self._downs[name], self._hellos[name]
+        if hello.down not in (down.id, ""):
+            return  # halves of two openings: what is still to come of the newer one takes the place of the older
+        del self._downs[name], self._hellos[name]
         older = self._clients.get(name)
         if older is not None:
             self.forget(older, gone=True)

@@ -136,6 +136,7 @@ class Hello(FromPage, frozen=True, kw_only=True):
     session: str  # the session id with which this page's execute requests come
     path: str  # of the notebook, as the contents API has it
     visible: bool
+    down: str  # the id of the other comm: of an opening that came before the extension was there, one half may be heard
 
 
 class PageChanged(FromPage, frozen=True, kw_only=True):

@@ -205,7 +205,7 @@ export class Bridge implements IDisposable {
     }
   }
 
-  private _hello(kernel: Kernel.IKernelConnection): IHello {
+  private _hello(kernel: Kernel.IKernelConnection): Omit<IHello, 'down'> {
     return {
       type: 'Hello',
       client: this._client,

@@ -189,6 +189,7 @@ export interface IHello {
   session: string;
   path: string;
   visible: boolean;
+  down: string;
 }
 
 /** The page's protocol is another: nothing else will be said. */

@@ -113,7 +113,7 @@ describe('a line', () => {
     const { kernel } = lay('s1');
     expect(kernel.sent.map(({ header, content }) => [header.msg_type, header.subshell_id, content.target_name, content.data])).toEqual([
       ['comm_open', 's1', DOWN, { client: 'c' }],
-      ['comm_open', 's1', UP, hello]
+      ['comm_open', 's1', UP, { ...hello, down: `id of ${DOWN}` }]
     ]);
     expect(kernel.comms.map(({ commsOverSubshells }) => commsOverSubshells)).toEqual(['disabled', 'disabled']);
   });

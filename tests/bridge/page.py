@@ -71,6 +71,7 @@ class Page:
         self.seq = -1
         self.up = self.down = ""
         self._requests = 0
+        self._subshells: tuple[str, str] | None = None  # of up and of down
         kernel.comm_listeners.append(self._hear)
         if attach:
             self.attach()
@@ -78,14 +79,22 @@ class Page:
     # what it does
 
     def attach(self, hello: dict[str, Any] | None = None) -> None:
-        """Open both comms, each on a subshell, as JupyterLab does; again when the extension is announced later."""
-        self.up, self.down = secrets.token_hex(16), secrets.token_hex(16)
-        self._subshells = {comm: self.kernel.subshell() for comm in (self.up, self.down)}
+        """Open both comms, each on a subshell that stays the page's; again when the extension is announced later."""
+        self.open_down()
+        self.open_up(hello)
+
+    def open_down(self) -> None:
+        """Open the comm on which the kernel speaks."""
+        self.down = secrets.token_hex(16)
         self._send(self.down, "comm_open", {"client": self.client}, target_name=wire.DOWN)
+
+    def open_up(self, hello: dict[str, Any] | None = None) -> None:
+        """Open the comm on which the page speaks, and say hello."""
+        self.up = secrets.token_hex(16)
         said = hello or msgspec.to_builtins(
             wire.Hello(
                 client=self.client, protocol=wire.PROTOCOL, version="0", session=self.session, path=self.path,
-                visible=self.visible,
+                visible=self.visible, down=self.down,
             )
         )  # fmt: skip
         self._send(self.up, "comm_open", said, target_name=wire.UP)
@@ -167,9 +176,10 @@ class Page:
     # inside
 
     def _send(self, comm: str, kind: str, data: Any, **more: Any) -> None:
+        self._subshells = self._subshells or (self.kernel.subshell(), self.kernel.subshell())
         session = self.kernel.client.session
         message = session.msg(kind, {"comm_id": comm, "data": data, **more})
-        message["header"]["subshell_id"] = self._subshells[comm]
+        message["header"]["subshell_id"] = self._subshells[comm == self.down]
         self.kernel.client.shell_channel.send(message)
 
     def _hear(self, message: Message) -> None:

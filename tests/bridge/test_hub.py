@@ -54,8 +54,9 @@ class Stage:
     def open(self, client: str, path: str = "nb.ipynb") -> Line:
         up, down = Line(), Line()
         hello = wire.Hello(
-            client=client, protocol=wire.PROTOCOL, version="", session=f"s-{client}", path=path, visible=True
-        )
+            client=client, protocol=wire.PROTOCOL, version="", session=f"s-{client}", path=path, visible=True,
+            down=down.id,
+        )  # fmt: skip
         self.hub.opened_down(down, {"client": client})  # type: ignore[arg-type]
         self.hub.opened_up(up, msgspec.to_builtins(hello))  # type: ignore[arg-type]
         self.lines[client] = up, down

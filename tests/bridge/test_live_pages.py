@@ -47,11 +47,19 @@ class Door:
 
     def knock(self, client: str, *, down_first: bool = True, protocol: int = wire.PROTOCOL) -> tuple[Line, Line]:
         up, down = Line(), Line()
-        hello = wire.Hello(client=client, protocol=protocol, version="", session="s", path="a.ipynb", visible=True)
-        steps = [lambda: self.pages.opened_down(down, client), lambda: self.pages.said_hello(up, hello)]
+        steps = [
+            lambda: self.pages.opened_down(down, client),
+            lambda: self.pages.said_hello(up, hello(client, down, protocol)),
+        ]
         for step in steps if down_first else steps[::-1]:
             step()
         return up, down
+
+
+def hello(client: str, down: Line, protocol: int = wire.PROTOCOL) -> wire.Hello:
+    return wire.Hello(
+        client=client, protocol=protocol, version="", session="s", path="a.ipynb", visible=True, down=down.id
+    )
 
 
 @pytest.mark.parametrize("down_first", [True, False])
@@ -74,6 +82,21 @@ def test_a_new_hello_of_the_same_page_ends_the_comms_of_the_older_and_tells_nobo
     assert door.pages.of(old[0]) is None
 
 
+@pytest.mark.parametrize("order", ["up down-again up-again", "up up-again down-again", "down down-again up up-again"])
+def test_what_is_left_of_an_opening_in_vain_does_not_become_half_of_the_next(order: str) -> None:
+    door = Door()
+    lines = {name: Line() for name in ("up", "down", "up-again", "down-again")}
+    for name in order.split():
+        if name.startswith("down"):
+            door.pages.opened_down(lines[name], "tab")
+        else:
+            down = lines[name.replace("up", "down")]
+            door.pages.said_hello(lines[name], hello("tab", down))
+    (page,) = door.came
+    assert (page.up, page.down) == (lines["up-again"], lines["down-again"])
+    assert door.pages.of(lines["up-again"]) is page
+
+
 def test_a_silent_page_is_asked_and_then_forgotten_and_a_living_one_stays() -> None:
     door = Door()
     silent, living = door.knock("silent"), door.knock("living")
@@ -94,7 +117,7 @@ def test_half_a_page_is_forgotten_in_the_end() -> None:
     door = Door()
     down, up = Line(), Line()
     door.pages.opened_down(down, "no-hello")
-    door.pages.said_hello(up, wire.Hello(client="no-down", protocol=1, version="", session="", path="", visible=False))
+    door.pages.said_hello(up, hello("no-down", Line()))
     assert not door.came
     door.now = SILENT_FOR
     door.pages.look()
@@ -110,6 +133,14 @@ def test_a_page_of_another_protocol_is_no_page() -> None:
     assert not down.closed, "it would attach again at once"
 
 
+def test_a_page_that_does_not_say_which_comm_is_its_other_one_gets_the_one_that_it_has() -> None:
+    door = Door()
+    up, down = Line(), Line()
+    door.pages.opened_down(down, "tab")
+    door.pages.said_hello(up, msgspec.structs.replace(hello("tab", down, protocol=1), down=""))
+    assert door.mismatched == [down]
+
+
 def test_a_page_that_closes_one_comm_has_gone() -> None:
     door = Door()
     up, down = door.knock("tab")
@@ -120,6 +151,7 @@ def test_a_page_that_closes_one_comm_has_gone() -> None:
 
 def test_a_hello_of_a_later_version_may_say_what_this_one_does_not_know() -> None:
     assert hello_of({"type": "Hello", "client": "c", "protocol": 99, "colour": "red"}).protocol == 99
+    assert hello_of({"type": "Hello", "client": "c", "protocol": 99, "down": "d"}).down == "d"
     for data in ({"type": "Hello", "client": "c", "protocol": wire.PROTOCOL}, {"client": 3, "protocol": 99}, None):
         with pytest.raises(msgspec.ValidationError):
             hello_of(data)

@@ -103,7 +103,12 @@ def test_many_tasks_that_report_all_the_time_make_at_most_twenty_messages_a_seco
         {"type": "Act", "request": "r", "action": "explode"},
         {"type": "Steer", "request": "r", "task": 5, "text": None},
         {"type": "Claim", "uid": "u"},
-        {"type": "Hello", "client": "x", "protocol": 1, "version": "", "session": "", "path": "", "visible": True},
+        {
+            **dict.fromkeys(("client", "version", "session", "path", "down"), ""),
+            "type": "Hello",
+            "protocol": 1,
+            "visible": True,
+        },
         {"type": "Pong", "more": 1},
         {"type": "Watch", "task": "nobody"},
         {},

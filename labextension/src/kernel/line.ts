@@ -27,9 +27,9 @@ export class Line {
   }
 
   /** Open both, `down` first: the kernel answers the hello there. */
-  open(hello: IHello): void {
+  open(hello: Omit<IHello, 'down'>): void {
     this._post(this._down, 'comm_open', { client: hello.client });
-    this._post(this._up, 'comm_open', hello as unknown as JSONObject);
+    this._post(this._up, 'comm_open', { ...hello, down: this._down.commId } as unknown as JSONObject);
   }
 
   send(message: ToKernel): void {
