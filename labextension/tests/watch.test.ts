@@ -1,6 +1,6 @@
 import { NotebookModel, OrchestraModel } from '../src/model';
 import type { ICard, IDetail, ISnapshot, State, ToKernel, ToPage } from '../src/protocol';
-import type { INews } from '../src/panel/watch';
+import type { INews, IShown } from '../src/panel/watch';
 import { TaskWatch } from '../src/panel/watch';
 import { golden } from './golden';
 
@@ -14,7 +14,7 @@ function text(...lines: string[]): IDetail['outputs'] {
 function detail(state: State, outputs: IDetail['outputs'], changes: Partial<IDetail> = {}): IDetail {
   return {
     ...{ type: 'Detail', uid: 'u', attempt: 1, brief: '', story: [{ at: 1, state, reason: '' }], explanation: '' },
-    ...{ notes: [], artifacts: [], trusted: false, kind: 'code', first: 0, outputs },
+    ...{ notes: [], artifacts: [], trusted: false, kind: 'code', terminal: false, first: 0, outputs },
     ...changes
   };
 }
@@ -24,6 +24,7 @@ class Scene {
   readonly notebook = new NotebookModel('n', 'a.ipynb');
   readonly told: ToKernel[] = [];
   readonly news: INews[] = [];
+  readonly shown: IShown[] = [];
   readonly watch: TaskWatch;
 
   constructor() {
@@ -32,6 +33,7 @@ class Scene {
     this.snapshot();
     this.watch = new TaskWatch(this.orchestra, 'u');
     this.watch.came.connect((_, news) => void this.news.push(news));
+    this.watch.showed.connect((_, shown) => void this.shown.push(shown));
   }
 
   snapshot(cards: ICard[] = [task]): void {
@@ -40,6 +42,10 @@ class Scene {
 
   output(index: number, outputs: IDetail['outputs'], attempt = 1): void {
     this.notebook.take({ type: 'Output', uid: 'u', attempt, index, outputs });
+  }
+
+  terminal(start: number, text: string, attempt = 1, uid = 'u'): void {
+    this.notebook.take({ type: 'Terminal', uid, attempt, start, end: start + text.length, text });
   }
 
   watches(): boolean[] {
@@ -145,4 +151,21 @@ test('a closed notebook says so, and opened again the task is found', () => {
   again.take({ ...snapshot, cards: [task] });
   expect(scene.watch.whereabouts).toBe('here');
   expect(told).toContainEqual({ type: 'Watch', task: 'u' });
+});
+
+test('a terminal goes on, and begins anew when something is missing or comes again', () => {
+  const scene = new Scene();
+  scene.terminal(0, '$ ls');
+  scene.terminal(4, '\r\n');
+  scene.terminal(0, 'of another task', 1, 'v');
+  scene.terminal(900, 'much later');
+  scene.terminal(0, '$ ls\r\n');
+  scene.terminal(6, 'more', 2);
+  expect(scene.shown).toEqual([
+    { fresh: true, text: '$ ls' },
+    { fresh: false, text: '\r\n' },
+    { fresh: true, text: 'much later' },
+    { fresh: true, text: '$ ls\r\n' },
+    { fresh: true, text: 'more' }
+  ]);
 });

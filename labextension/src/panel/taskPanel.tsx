@@ -20,6 +20,7 @@ import { panelOf } from '../places';
 import type { IArtifactLine, ICard } from '../protocol';
 import { Section } from './section';
 import { Story } from './story';
+import { TerminalPlace } from './terminalPlace';
 import type { IUi } from '../ui';
 import { createUntrustedRegistry } from './untrusted';
 import { createViewer } from './viewer';
@@ -47,7 +48,9 @@ export class TaskPanel extends Panel {
     this._artifactSection = new Section(trans.__('Artifacts'), this._artifacts);
     this._body = new Panel();
     this._body.addClass('jp-OrchestraPanel-body');
-    this._body.addWidget(new Section(trans.__('Output'), this._output));
+    const outputs = new Section(trans.__('Output'), this._output);
+    this._terminal = new TerminalPlace(this._watch, outputs, trans);
+    this._body.addWidget(outputs);
     this._body.addWidget(this._talk);
     this._body.addWidget(new Section(trans.__('Brief'), this._brief));
     this._body.addWidget(new Section(trans.__('Story'), this._story));
@@ -100,6 +103,7 @@ export class TaskPanel extends Panel {
     this._output.setNotes(detail?.notes ?? []);
     if (detail !== null && card !== null) {
       void this._brief.setText(detail.brief, card.worker);
+      this._terminal.refresh(card, detail);
       this._artifactSection.setCount(detail.artifacts.length > 0 ? String(detail.artifacts.length) : '');
     }
     if (card !== null) {
@@ -178,6 +182,7 @@ export class TaskPanel extends Panel {
   private async _offerTalk(card: ICard): Promise<void> {
     const { trans } = this._ui;
     if (!card.steerable) {
+      this._talk.setHidden(this._terminal.isTaken);
       if (this._talk.widgets.length === 0) {
         const line = new Widget({ node: document.createElement('p') });
         line.addClass('jp-OrchestraPanel-notice');
@@ -218,6 +223,7 @@ export class TaskPanel extends Panel {
   private _output: LiveOutput;
   private _story: Widget;
   private _talk = new Panel();
+  private _terminal: TerminalPlace;
   private _untrusted: IRenderMimeRegistry;
   private _watch: TaskWatch;
 }

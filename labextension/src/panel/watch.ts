@@ -5,7 +5,7 @@ import { Signal } from '@lumino/signaling';
 
 import type { NotebookModel, OrchestraModel } from '../model';
 import { hasEnded } from '../model';
-import type { ICard, IDetail, IOutput, ToPage } from '../protocol';
+import type { ICard, IDetail, IOutput, ITerminal, ToPage } from '../protocol';
 
 /** An output as nbformat has it; live ones are also `update_display_data` and `clear_output`. */
 export type Output = IDetail['outputs'][number];
@@ -23,6 +23,12 @@ export interface INews {
   fresh: boolean;
   skipped: number;
   outputs: readonly Output[];
+}
+
+/** What a terminal shows: all that is known of it (`fresh`), or more. */
+export interface IShown {
+  fresh: boolean;
+  text: string;
 }
 
 /** One task, as long as someone looks at it. */
@@ -52,6 +58,11 @@ export class TaskWatch implements IDisposable {
   /** Outputs have come, in their order and each once. */
   get came(): ISignal<this, INews> {
     return this._came;
+  }
+
+  /** Its terminal shows more. */
+  get showed(): ISignal<this, IShown> {
+    return this._showed;
   }
 
   get isDisposed(): boolean {
@@ -128,6 +139,8 @@ export class TaskWatch implements IDisposable {
       this._explain(message);
     } else if (message.type === 'Output' && message.uid === this.uid) {
       this._append(message);
+    } else if (message.type === 'Terminal' && message.uid === this.uid) {
+      this._show(message);
     }
   }
 
@@ -156,6 +169,12 @@ export class TaskWatch implements IDisposable {
     }
   }
 
+  private _show({ attempt, start, end, text }: ITerminal): void {
+    const fresh = attempt !== this._shown.attempt || start !== this._shown.end;
+    this._shown = { attempt, end };
+    this._showed.emit({ fresh, text });
+  }
+
   private _add(index: number, outputs: readonly Output[]): void {
     const skipped = Math.max(0, index - this._next);
     const fresh = outputs.slice(Math.max(0, this._next - index));
@@ -168,8 +187,10 @@ export class TaskWatch implements IDisposable {
   private _notebook: NotebookModel | null = null;
   private _next = 0; // index of the output that comes next
   private _hasEnded = false; // then the outputs are the result's, which are counted otherwise
+  private _shown = { attempt: 0, end: 0 }; // of its terminal
   private _asked = false; // until the detail comes, what else comes is in it
   private _isDisposed = false;
   private _changed = new Signal<this, void>(this);
   private _came = new Signal<this, INews>(this);
+  private _showed = new Signal<this, IShown>(this);
 }
