@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Collection
@@ -25,7 +26,7 @@ SPARED = 0.5  # seconds that a spooler has to write down what a killed command l
 PAUSES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)  # seconds between the rounds of killing
 UNWRITTEN = 1 << 20  # bytes typed that wait for their terminal; what is more gets lost
 REMEMBERED = 4096  # launches that are over whose exit codes are kept
-NOTHING = {"spool": "", "mark": "", "around": False, "memory": None, "processes": None, "kept": ""}
+NOTHING = {"spool": "", "log": "", "mark": "", "around": False, "memory": None, "processes": None, "kept": ""}
 
 Done = Callable[[], None]
 
@@ -141,13 +142,14 @@ class Owner:
         self._press_now()
 
     def end_all(self, kept: Collection[int], done: Done) -> None:
-        """End and forget all launches but those of these pids."""
+        """End and forget all launches but those of these pids, with their folders."""
         trees = [tree for tree in self.trees.values() if tree.pid not in kept]
         left = {tree.number for tree in trees}
 
         def ended(tree: Tree) -> None:
             left.discard(tree.number)
             self.trees.pop(tree.number, None)
+            _remove(tree.folder)  # who had it started may be gone
             if not left:
                 done()
 
@@ -324,6 +326,13 @@ class Owner:
             self._loop.unwatch(tree.lifeline)
             os.close(tree.lifeline)
             tree.lifeline = -1
+
+
+def _remove(folder: str) -> None:
+    """Remove the folder of a launch, and what it alone was in."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.dirname(folder))
 
 
 def _call(tree: Tree) -> None:

@@ -23,6 +23,7 @@ class Tree:
         self.began = began
         self.started = started
         self.spool: str = order["spool"]
+        self.folder = os.path.dirname(order["log"])
         self.mark: str = order["mark"]
         self.around: bool = order["around"]  # its first process is a spooler
         self.memory_limit: int | None = order["memory"]

@@ -195,12 +195,14 @@ def test_sixty_four_processes_end_at_once(place: Path) -> None:
 
 def test_what_is_not_adopted_is_ended_before_anything_else_starts(place: Path) -> None:
     async def act(launcher: SupervisedLauncher) -> None:
-        one, two = [await launcher.start(launch(place, "sleep 600")) for _ in range(2)]
+        jobs = [launch(place, "sleep 600") for _ in range(2)]
+        one, two = [await launcher.start(job) for job in jobs]
         await leave(launcher)
         later = SupervisedLauncher(place, "test", adopted=[two.process.pid])
         three = await later.start(launch(place, "true"))
         assert gone(one.process.pid)
         assert not gone(two.process.pid)
+        assert [job.folder.exists() for job in jobs] == [False, True]
         assert await three.wait() == 0
         assert await later.adopt(one.process, place) is None
         await later.close()
