@@ -120,6 +120,23 @@ MUTANTS = (
         "controller.py",
     ),
     Mutant(
+        "after a pause nobody says that a worker still waits for a lease",
+        "            self.controller.look_at(task, now)\n",
+        "",
+    ),
+    Mutant(
+        "a lease that is refused leaves its trace in the story",
+        "        self._grant(event.at)\n",
+        "        self.grant(event.at)\n",
+        "controller.py",
+    ),
+    Mutant(
+        "who lost a lease to a more urgent one is said to wait for slots",
+        "                if id not in line.open:\n",
+        "                if False:\n",
+        "leases.py",
+    ),
+    Mutant(
         "leases of a dead kernel's worker stay",
         "return lease.id == lease_id(task, task.attempt) or self._kind_of(task).adoptable",
         "return True",

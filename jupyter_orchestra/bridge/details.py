@@ -63,7 +63,8 @@ class Watch:
         if view is None:
             return None
         terminal = self._source.has_terminal(view.uid, view.attempt)
-        marks = (view.attempt, view.state, view.stopping, view.needs_you, view.name, view.result is None, terminal)
+        why = (view.stopping, view.needs_you, view.lacks)
+        marks = (view.attempt, view.state, *why, view.name, view.result is None, terminal)
         if marks != self._told:
             return self._detail(view, marks)
         if terminal:

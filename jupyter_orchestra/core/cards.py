@@ -30,6 +30,8 @@ def card_of(view: TaskView) -> wire.Card:
         ended_at=view.ended_at,
         paused_at=view.paused_at,
         held=view.held,
+        lacks=view.lacks,
+        waits=tuple(wire.Wait(since=since, until=until) for since, until in view.waits),
         after=view.after_uids,
         cell=view.anchor.cell if view.anchor is not None else "",
         result_cell=view.result_cell,

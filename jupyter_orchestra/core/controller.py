@@ -53,6 +53,8 @@ class Controller:
         Called with a task whose lease has expired, and the time.
     show
         Called with a task that has changed.
+    lacks
+        Called with a task, the time and what it waits for besides slots, each time that this may have changed.
     blocked
         Whether nothing new may start at present.
     """
@@ -68,11 +70,12 @@ class Controller:
         hold: Callable[[Task, float, str], None],
         expired: Callable[[Task, float], None],
         show: Callable[[Task], None],
+        lacks: Callable[[Task, float, tuple[Need, ...]], None],
         blocked: Callable[[], bool],
     ) -> None:
         self.state, self._tasks, self._kind_of = state, tasks, kind_of
         self._begin, self._go_on, self._hold, self._expired, self._show = begin, go_on, hold, expired, show
-        self._blocked = blocked
+        self._lacks, self._blocked = lacks, blocked
         self.table = LeaseTable(state.leases)
         self._out: list[e.Command] = []
         self._slots: dict[str, int] = {}
@@ -185,7 +188,18 @@ class Controller:
         return out
 
     def grant(self, now: float) -> None:
-        """Grant whatever can be granted."""
+        """Grant whatever can be granted, and say who lacks what now."""
+        self._grant(now)
+        for uid in self.table.take_moved():
+            if (task := self._tasks.get(uid)) is not None:
+                self.look_at(task, now)
+
+    def look_at(self, task: Task, now: float) -> None:
+        """Say what a task lacks."""
+        missing = (need for id in self._requests(task) for need in self.table.lacks(id))
+        self._lacks(task, now, tuple(dict.fromkeys(missing)))
+
+    def _grant(self, now: float) -> None:
         if self._blocked():
             return
         while (lease := self.table.take(now)) is not None:
@@ -229,7 +243,7 @@ class Controller:
         self.state.asked += 1
         self._wait_for(wanted := Wanted(event, self.state.asked))
         self.state.wanted[event.id] = wanted
-        self.grant(event.at)
+        self._grant(event.at)
         if event.id in self.state.wanted and not may_wait and event.id not in self.state.leases.leases:
             why = self.explain(event.id, event.at)
             self._leave_wanted(event.id)

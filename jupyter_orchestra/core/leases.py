@@ -71,6 +71,7 @@ class LeaseTable:
         self._slots: Counter[str] = Counter()
         self._waiting: dict[str, Waiter] = {}
         self._seq = 0
+        self._moved: dict[str, str] = {}  # id of a request -> its holder: it may lack more, or less, than before
         for lease in self.state.leases.values():
             self._put(lease)
 
@@ -118,6 +119,7 @@ class LeaseTable:
         if (waiter := self._waiting.pop(id, None)) is not None:
             self.state.barred.pop(id, None)
             self._leave(waiter)
+            self._move(waiter)
 
     def take(self, now: float) -> Lease | None:
         """Grant the next request that can be granted; None when none can."""
@@ -133,6 +135,19 @@ class LeaseTable:
         """Whether a holder may wait for more: only for what ranks after all that it has, so that no circle closes."""
         return not holder or self._rank(holder) < min((rank_of(need) for need in needs), default=0)
 
+    def lacks(self, id: str) -> tuple[Need, ...]:
+        """What a request waits for when it lacks more than slots, be it only the machine's word."""
+        if (waiter := self._waiting.get(id)) is not None:
+            needs = () if self._is_ready(waiter) else waiter.request.needs
+        else:
+            needs = self.state.claiming[id].needs if id in self.state.claiming else ()
+        return tuple(filter(is_thing, needs))
+
+    def take_moved(self) -> list[str]:
+        """Whose requests may have begun or ceased to lack more than slots since this was asked last."""
+        moved, self._moved = self._moved, {}
+        return list(dict.fromkeys(moved.values()))
+
     # the machine's part
 
     def claimed(self, id: str, token: int, now: float) -> None:
@@ -140,6 +155,7 @@ class LeaseTable:
         lease = self.state.leases[id]
         self.state.claiming.pop(id, None)
         lease.state, lease.granted_at, lease.expires = "held", now, now + TTL
+        self._moved[id] = lease.holder
         if token:
             lease.token = token
 
@@ -196,7 +212,8 @@ class LeaseTable:
         lease = self.state.leases.pop(id, None)
         if lease is None:
             return False
-        self.state.claiming.pop(id, None)
+        if self.state.claiming.pop(id, None) is not None:
+            self._moved[id] = lease.holder
         self._drop(lease.id, lease.needs)
         return True
 
@@ -319,13 +336,20 @@ class LeaseTable:
     def _wait(self, request: Request) -> None:
         request.barred = request.id in self.state.barred
         waiter = self._waiting[request.id] = Waiter(request)
+        self._move(waiter)
         for need in waiter.paths:
             self._paths.add(need, waiter.place, request.id)
+            for later in self._paths.all_after(need, waiter.place):
+                self._move(self._waiting.get(later))
         for name, wants in waiter.wants.items():
             self._line(name).add(waiter, wants)
         for name in waiter.wants:
             self._look(name)
         self._consider(request.id)
+
+    def _move(self, waiter: Waiter | None) -> None:
+        if waiter is not None and (waiter.wants or waiter.paths):
+            self._moved[waiter.request.id] = waiter.request.holder
 
     def _leave(self, waiter: Waiter) -> None:
         id = waiter.request.id
@@ -341,12 +365,17 @@ class LeaseTable:
 
     def _look(self, name: str) -> None:
         if (line := self._lines.get(name)) is not None:
+            before = line.open
             for id in line.look():
                 self._consider(id)
+            for id in before:
+                if id not in line.open:
+                    self._move(self._waiting.get(id))
 
     def _consider(self, id: str) -> None:
         waiter = self._waiting.get(id)
         if waiter is not None and self._is_ready(waiter):
+            self._move(waiter)
             self._pools.setdefault(waiter.pools, Pool()).push(waiter)
 
     def _consider_paths(self, need: Need) -> None:
@@ -391,6 +420,7 @@ class LeaseTable:
         self.state.leases[lease.id] = lease
         self._hold(lease.id, needs)
         self._leave(waiter)
+        self._move(waiter)
         return lease
 
     def _put(self, lease: Lease) -> None:

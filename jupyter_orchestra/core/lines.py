@@ -39,6 +39,8 @@ def status(view: TaskView, now: float) -> str:
         return f"{view.state} · blocked: {view.needs_you}"
     if view.state is State.WAITING:
         return "waiting for the cell above" if view.snapshot else f"waiting for {', '.join(view.after)}"
+    if view.state is State.QUEUED and view.lacks:
+        return f"queued · {view.lacks}"
     if view.state is State.LOST:
         return f"lost: {view.reason}; {view.needs_you}"
     if view.state is State.FAILED and view.started_at is not None:
@@ -49,8 +51,9 @@ def status(view: TaskView, now: float) -> str:
 
 
 def said(view: TaskView) -> str:
-    """The last line of a task, behind what the person must know while it runs."""
-    return " · ".join(part for part in (view.unsandboxed and UNSANDBOXED, view.line) if part)
+    """The last line of a task, behind what the person must know of it; of one in the queue, which leases it lacks."""
+    lacks = view.lacks if view.state is State.QUEUED else ""
+    return " · ".join(part for part in (view.unsandboxed and UNSANDBOXED, lacks, view.line) if part)
 
 
 def clipped(text: str) -> str:

@@ -34,7 +34,7 @@ from .model import (
     When,
 )
 from .naming import Refusal
-from .needs import Need
+from .needs import Need, spell_all
 from .spending import OF_SPENDING, Spending
 from .talk import Talk
 from .transitions import TRANSITIONS, IllegalTransition
@@ -85,7 +85,7 @@ class Machine:
         self._restore_leases()
         self.controller = Controller(
             self.state.control, self.state.tasks, self._kind, begin=self._begin, go_on=self._resume,
-            hold=self._take_from, expired=self._on_lease_expired, show=self._show,
+            hold=self._take_from, expired=self._on_lease_expired, show=self._show, lacks=self._note_lack,
             blocked=lambda: bool(self.state.blocked),
         )  # fmt: skip
         self._rebuild()
@@ -726,10 +726,25 @@ class Machine:
         if (task.state, to) not in TRANSITIONS:
             raise IllegalTransition(task, to)
         task.state, task.reason = to, reason
-        task.story.append(Step(now, to, reason))
+        self._tell(task, Step(now, to, reason))
+
+    def _tell(self, task: Task, step: Step) -> None:
+        task.story.append(step)
         if len(task.story) > STORY_LIMIT:
             del task.story[1]
         self._show(task)
+
+    def _note_lack(self, task: Task, now: float, needs: tuple[Need, ...]) -> None:
+        """What it waits for besides slots, in the queue or while it runs, is a part of its story."""
+        last = task.story[-1]
+        if task.state not in (S.QUEUED, S.RUNNING) or bool(needs) is last.leases:
+            return
+        if not needs:
+            self._tell(task, Step(now, task.state, "waits for a slot" if task.state is S.QUEUED else "goes on"))
+            return
+        if last.at == now and not last.reason:
+            task.story.pop()
+        self._tell(task, Step(now, task.state, f"waits for {spell_all(needs)}", leases=True))
 
     def _end(self, task: Task, to: State, now: float, reason: str, because: str = "") -> None:
         """End a task and, in a loop rather than by recursion, whatever its end cancels."""
@@ -906,6 +921,7 @@ class Machine:
         if before is S.RUNNING:
             self.spending.started(task, now)
             self._out.append(e.ResumeTask(task.uid, task.attempt))
+            self.controller.look_at(task, now)
             if task.remaining is not None:
                 self._arm(task, now + task.remaining)
                 task.remaining = None

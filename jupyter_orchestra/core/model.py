@@ -219,6 +219,7 @@ class Step(msgspec.Struct, frozen=True):
     at: float
     state: State
     reason: str = ""
+    leases: bool = False  # from then on it waits for leases, and not for slots alone
 
 
 class Input(msgspec.Struct, frozen=True):

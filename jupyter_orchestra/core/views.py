@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from .machine import Machine
@@ -9,6 +11,14 @@ from .model import Anchor, Ask, Capture, Delivery, Failure, Kind, Origin, Result
 from .naming import cell_id
 
 S = State
+WAITS = 20  # of one task that others are told of
+
+
+class Wait(NamedTuple):
+    """A time of waiting in POSIX seconds; no end: it goes on."""
+
+    since: float
+    until: float | None
 
 
 class TaskView(msgspec.Struct, frozen=True):
@@ -79,6 +89,22 @@ class TaskView(msgspec.Struct, frozen=True):
     def ended(self) -> bool:
         """Whether the task has come to an end."""
         return self.state in (S.DONE, S.FAILED, S.CANCELLED, S.LOST)
+
+    @property
+    def lacks(self) -> str:
+        """What it waits for besides slots, such as "waits for press"; empty when it lacks nothing else."""
+        return self.story[-1].reason if self.story and self.story[-1].leases else ""
+
+    @property
+    def waits(self) -> tuple[Wait, ...]:
+        """When the present attempt waited for leases, from the queue on; the last ones of many."""
+        found: list[Wait] = []
+        for number, step in enumerate(self.story):
+            if not step.leases or step.at < (self.queued_at or 0.0):
+                continue
+            since = found.pop().since if found and found[-1].until == step.at else step.at
+            found.append(Wait(since, self.story[number + 1].at if number + 1 < len(self.story) else None))
+        return tuple(found[-WAITS:])
 
     def seconds(self, now: float) -> float:
         """Run time of the present attempt by `now` or by its end, in seconds; 0 before it starts."""

@@ -8,10 +8,11 @@ keep every chain of waiting free of circles.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from heapq import heapify, heappop, heappush
+from operator import itemgetter
 
 import msgspec
 
@@ -152,6 +153,11 @@ class Paths:
         """All before `place` whose paths conflict with `need`."""
         for line in self._conflicting(need):
             yield from (uid for _, uid in line[: bisect_left(line, (place,))])
+
+    def all_after(self, need: Need, place: Place) -> Iterator[str]:
+        """All after `place` whose paths conflict with `need`."""
+        for line in self._conflicting(need):
+            yield from (uid for _, uid in line[bisect_right(line, place, key=itemgetter(0)) :])
 
     def _conflicting(self, need: Need) -> Iterator[list[tuple[Place, str]]]:
         for mode in ("w",) if need.mode == "r" else ("r", "w"):

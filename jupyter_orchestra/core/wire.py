@@ -47,6 +47,13 @@ class Turn(Wire, frozen=True, kw_only=True):
     cell: str  # to which it replies, empty for none
 
 
+class Wait(Wire, frozen=True, kw_only=True):
+    """A time of waiting; it still goes on where it has no end."""
+
+    since: float
+    until: float | None
+
+
 class Card(Wire, frozen=True, kw_only=True):
     """A task as the sidebar shows it. ``progress`` is from 0 to 1; ``held`` counts paused seconds."""
 
@@ -68,6 +75,8 @@ class Card(Wire, frozen=True, kw_only=True):
     ended_at: float | None
     paused_at: float | None
     held: float
+    lacks: str  # what it waits for besides slots, such as "waits for press"; empty when it lacks nothing else
+    waits: tuple[Wait, ...]  # for leases, of the present attempt, in the queue and while it runs; the last 20
     after: tuple[str, ...]  # uids
     cell: str  # id of the dispatching cell, empty when there is none
     result_cell: str  # id of the cell that holds, or will hold, its result; empty when none is due

@@ -1,26 +1,38 @@
 """When a task did what: its phases, read from its story, and the chain of tasks that ran longest. It draws nothing.
 
-A phase lasts from one step of the story to the next and bears the state that it began with: waiting (for other tasks
-or for cells), queued (for slots and leases), running, paused, or an end that a retry undid. The phases of a task do
-not overlap, and they cover all the time from its dispatch to its end.
+A phase lasts from one step of the story to the next: waiting (for other tasks or for cells), waiting for leases (in
+the queue or while it runs), queued (for slots alone), running, paused, or at an end that a retry undid. The phases of
+a task do not overlap, and they cover all the time from its dispatch to its end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from graphlib import TopologicalSorter
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..core.model import ENDED, State, Step
+from ..core.model import ENDED, Step
+
+
+class Doing(StrEnum):
+    """What a task does in a phase."""
+
+    WAITING = "waiting"
+    LEASES = "leases"  # waiting for them
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    OVER = "over"  # until it is run again
 
 
 @dataclass(frozen=True)
 class Phase:
     """One stretch of a task's life, in POSIX seconds."""
 
-    state: State
+    doing: Doing
     since: float
     until: float
 
@@ -38,13 +50,13 @@ class Track:
         """Its end, or now."""
         return self.phases[-1].until if self.phases else self.since
 
-    def spent(self, state: State, since: float = 0.0) -> float:
-        """Seconds that it was in a state, over all its attempts, from a moment on."""
-        return sum(max(0.0, phase.until - max(since, phase.since)) for phase in self.phases if phase.state is state)
+    def spent(self, doing: Doing, since: float = 0.0) -> float:
+        """Seconds that it did this, over all its attempts, from a moment on."""
+        return sum(max(0.0, phase.until - max(since, phase.since)) for phase in self.phases if phase.doing is doing)
 
     def released_at(self) -> float:
         """When it last stopped waiting for other tasks; its end while it still waits."""
-        waits = [phase.until for phase in self.phases if phase.state is State.WAITING]
+        waits = [phase.until for phase in self.phases if phase.doing is Doing.WAITING]
         return waits[-1] if waits else self.since
 
 
@@ -69,12 +81,19 @@ def track(story: Sequence[Step], after: Sequence[str], now: float) -> Track:
         if last and step.state in ENDED:
             break
         until = max(at, now if last else story[number + 1].at)
-        if found and found[-1].state is step.state:
-            found[-1] = Phase(step.state, found[-1].since, until)
+        doing = _doing(step)
+        if found and found[-1].doing is doing:
+            found[-1] = Phase(doing, found[-1].since, until)
         elif until > at:
-            found.append(Phase(step.state, at, until))
+            found.append(Phase(doing, at, until))
         at = until
     return Track(tuple(after), story[0].at, tuple(found))
+
+
+def _doing(step: Step) -> Doing:
+    if step.leases:
+        return Doing.LEASES
+    return Doing.OVER if step.state in ENDED else Doing(step.state)
 
 
 def critical_path(tracks: Mapping[str, Track]) -> CriticalPath:
@@ -87,10 +106,10 @@ def critical_path(tracks: Mapping[str, Track]) -> CriticalPath:
     graph = {uid: [before for before in one.after if before in tracks] for uid, one in tracks.items()}
     for uid in TopologicalSorter(graph).static_order():
         one = tracks[uid]
-        ways = [_Way(one.spent(State.RUNNING), one.until)]
+        ways = [_Way(one.spent(Doing.RUNNING), one.until)]
         for before in graph[uid]:
             way = best[before]
-            ran = one.spent(State.RUNNING, since=way.until)
+            ran = one.spent(Doing.RUNNING, since=way.until)
             ways.append(_Way(way.seconds + ran, max(way.until, one.until), before))
         best[uid] = max(ways, key=lambda way: way.seconds)
     last = max(best, key=lambda uid: best[uid].seconds, default="")

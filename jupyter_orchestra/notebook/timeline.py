@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..core.lines import card
 from ..core.model import State
 from ..core.views import TaskView
-from .phases import CriticalPath, Phase, Track, critical_path, track
+from .phases import CriticalPath, Doing, Phase, Track, critical_path, track
 
 REST = 600.0  # seconds in which nothing went on: what was before is shown with --all alone
 ROWS = 300
@@ -23,14 +23,21 @@ STEPS = (
 )  # fmt: skip
 LENGTHS = ((3600, (60, "min", 1, "s")), (86400, (3600, "h", 60, "min")), (float("inf"), (86400, "d", 3600, "h")))
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-PHASES = (State.WAITING, State.QUEUED, State.RUNNING, State.PAUSED)
+LEGEND = {
+    Doing.WAITING: "waiting for tasks",
+    Doing.LEASES: "waiting for leases",
+    Doing.QUEUED: "waiting for slots",
+    Doing.RUNNING: "running",
+    Doing.PAUSED: "paused",
+}
+PHASES = (Doing.WAITING, Doing.LEASES, Doing.QUEUED, Doing.RUNNING, Doing.PAUSED)
 
 
 @dataclass(frozen=True)
 class Bar:
     """One phase of a row."""
 
-    state: State
+    doing: Doing
     x: float
     width: float
 
@@ -206,7 +213,7 @@ def clipped(name: str, room: int = NAME) -> str:
 
 
 def _row(view: TaskView, one: Track, y: float, since: float, scale: float, now: float, path: CriticalPath) -> Row:
-    spent = [f"{state} {duration(seconds)}" for state in PHASES if (seconds := one.spent(state))]
+    spent = [f"{doing} {duration(seconds)}" for doing in PHASES if (seconds := one.spent(doing))]
     attempts = [f"attempt {view.attempt}"] if view.attempt > 1 else []
     return Row(
         view=view,
@@ -227,9 +234,9 @@ def _bars(phases: Collection[Phase], since: float, scale: float) -> tuple[Bar, .
     edge = 0.0
     for phase in phases:
         x, end = LEFT + (phase.since - since) * scale, LEFT + (phase.until - since) * scale
-        if phase.state in PHASES and end > edge:
+        if phase.doing in PHASES and end > edge:
             x = max(x, edge)
-            found.append(Bar(phase.state, x, max(1.0, end - x)))
+            found.append(Bar(phase.doing, x, max(1.0, end - x)))
             edge = x + found[-1].width
     return tuple(found)
 

@@ -7,7 +7,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from ..core.lines import MARKS
 from ..core.model import State
-from .timeline import LEFT, PHASES, TOP, Bar, Link, Row, Timeline
+from .phases import Doing
+from .timeline import LEFT, LEGEND, PHASES, TOP, Bar, Link, Row, Timeline
 
 # A front end that shows an SVG as an image hands no colours in: then these stand on a ground of their own.
 GROUND = "fill:var(--jp-layout-color0,var(--vscode-editor-background,#fff))"
@@ -15,25 +16,25 @@ INK = "var(--jp-ui-font-color1,var(--vscode-editor-foreground,#212121))"
 TEXT = f"fill:{INK}"
 FAINT = "fill:var(--jp-ui-font-color2,var(--vscode-descriptionForeground,#616161))"
 LINE = f"stroke:{INK};stroke-opacity:.2"
+# Each stands out from a light ground and from a dark one by 3 to 1 at least; shape and height tell them apart as well.
 BARS = {
-    State.WAITING: f"fill:{INK};fill-opacity:.3",
-    State.QUEUED: "fill:var(--jp-warn-color1,#e08600)",
-    State.RUNNING: "fill:var(--jp-brand-color1,#1976d2)",
+    Doing.WAITING: f"fill:{INK};fill-opacity:.6",
+    Doing.QUEUED: "fill:var(--jp-warn-color0,#c75b00)",
+    Doing.RUNNING: "fill:var(--jp-brand-color1,#1976d2)",
 }
-HELD = "stroke:var(--jp-brand-color1,#1976d2)"
+STRIPES = {  # the stripes of what is hatched, and its frame
+    Doing.LEASES: ("4 3", "var(--jp-info-color1,#0b8a99)"),
+    Doing.PAUSED: ("2 3", "var(--jp-brand-color1,#1976d2)"),
+}
 ENDS = {
     State.DONE: "fill:var(--jp-success-color1,#388e3c)",
     State.FAILED: "fill:var(--jp-error-color1,#d32f2f)",
     State.CANCELLED: FAINT,
     State.LOST: "fill:var(--jp-error-color1,#d32f2f)",
 }
-SHARES = {State.WAITING: 0.25, State.QUEUED: 0.4, State.RUNNING: 0.6, State.PAUSED: 0.6}  # of a row's height
-LEGEND = {
-    State.WAITING: "waiting for tasks",
-    State.QUEUED: "waiting for slots and leases",
-    State.RUNNING: "running",
-    State.PAUSED: "paused",
-}
+SHARES = {  # of a row's height
+    Doing.WAITING: 0.15, Doing.LEASES: 0.45, Doing.QUEUED: 0.3, Doing.RUNNING: 0.6, Doing.PAUSED: 0.6,
+}  # fmt: skip
 TITLE = 600  # characters of a tooltip
 
 
@@ -82,7 +83,7 @@ def _row(row: Row, height: float) -> list[str]:
     parts = [
         f"<g><title>{escape(plain(row.title))}</title>",
         _text(LEFT - 10, row.y + 4, row.name, TEXT + weight, "end"),
-        *(_bar(bar, row.y, height * SHARES[bar.state], row.critical) for bar in row.bars),
+        *(_bar(bar, row.y, height * SHARES[bar.doing], row.critical) for bar in row.bars),
     ]
     if row.end is not None:
         parts.append(_text(row.x + 4, row.y + 4, MARKS[row.end], ENDS[row.end] + ";font-weight:bold"))
@@ -92,11 +93,15 @@ def _row(row: Row, height: float) -> list[str]:
 def _bar(bar: Bar, y: float, height: float, critical: bool = False) -> str:
     top = _number(y - height / 2)
     x, width = _number(bar.x), _number(bar.width)
-    if bar.state is State.PAUSED:  # hatched
-        end = _number(bar.x + bar.width)
-        return f'<path d="M{x} {_number(y)}H{end}" stroke-width="{height:g}" stroke-dasharray="2 3" style="{HELD}"/>'
-    rim = f";stroke:{INK};stroke-width:1.5" if critical and bar.state is State.RUNNING else ""
-    return f'<rect x="{x}" y="{top}" width="{width}" height="{height:g}" style="{BARS[bar.state]}{rim}"/>'
+    box = f'x="{x}" y="{top}" width="{width}" height="{height:g}"'
+    if bar.doing in STRIPES:
+        dashes, colour = STRIPES[bar.doing]
+        line = f"M{x} {_number(y)}H{_number(bar.x + bar.width)}"
+        frame = f'<rect {box} style="fill:none;stroke:{colour}"/>' if bar.doing is Doing.LEASES else ""
+        style = f'stroke-width="{height:g}" stroke-dasharray="{dashes}" style="stroke:{colour}"'
+        return f'{frame}<path d="{line}" {style}/>'
+    rim = f";stroke:{INK};stroke-width:1.5" if critical and bar.doing is Doing.RUNNING else ""
+    return f'<rect {box} style="{BARS[bar.doing]}{rim}"/>'
 
 
 def _link(link: Link) -> str:
@@ -106,14 +111,14 @@ def _link(link: Link) -> str:
 
 
 def _foot(timeline: Timeline) -> list[str]:
-    y, x = timeline.bottom + 16, LEFT
+    y, x = timeline.bottom + 16, 10.0
     parts = []
-    for state in PHASES:
-        parts.append(_bar(Bar(state, x, 18), y - 4, 20 * SHARES[state]))
-        parts.append(_text(x + 23, y, LEGEND[state], FAINT))
-        x += 42 + 6.7 * len(LEGEND[state])
+    for doing in PHASES:
+        parts.append(_bar(Bar(doing, x, 18), y - 4, 20 * SHARES[doing]))
+        parts.append(_text(x + 23, y, LEGEND[doing], FAINT))
+        x += 42 + 6.7 * len(LEGEND[doing])
     if timeline.path.uids:
-        parts.append(_bar(Bar(State.RUNNING, x, 18), y - 4, 12, critical=True))
+        parts.append(_bar(Bar(Doing.RUNNING, x, 18), y - 4, 12, critical=True))
         parts.append(_text(x + 23, y, "critical path", FAINT))
     for number, note in enumerate(timeline.notes, 1):
         parts.append(_text(LEFT, y + 16 * number, note, FAINT))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 
 from ..core.lines import MARKS
-from ..core.model import State
 from .cards import NO_TASKS
-from .timeline import LEFT, PHASES, PLOT, Row, Timeline, clipped, duration
+from .phases import Doing
+from .timeline import LEFT, LEGEND, PHASES, PLOT, Row, Timeline, clipped, duration
 from .timeline_svg import plain
 
 COLUMNS = 40
-SIGNS = {State.WAITING: "·", State.QUEUED: "-", State.RUNNING: "█", State.PAUSED: "▒"}
+SIGNS = {Doing.WAITING: "·", Doing.LEASES: "=", Doing.QUEUED: "-", Doing.RUNNING: "█", Doing.PAUSED: "▒"}
 
 
 def write(timeline: Timeline) -> str:
@@ -28,14 +28,14 @@ def write(timeline: Timeline) -> str:
         lines.append("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)), bar]).rstrip())
     if timeline.path.uids:
         lines.append(f"* {timeline.path_line}")
-    signs = ", ".join(f"{sign} {state}" for state, sign in SIGNS.items())
+    signs = ", ".join(f"{sign} {LEGEND[doing]}" for doing, sign in SIGNS.items())
     return "\n".join([*lines, *timeline.notes, signs])
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     mark = MARKS[row.view.state] + ("*" if row.critical else "")
     worker = clipped(" ".join(plain(row.view.worker).split()))
-    spent = (row.track.spent(state) for state in PHASES)
+    spent = (row.track.spent(doing) for doing in PHASES)
     return mark, row.name, worker, *(duration(seconds) if seconds else "" for seconds in spent)
 
 
@@ -45,5 +45,5 @@ def _bar(row: Row) -> str:
     for bar in row.bars:
         first, last = (round((x - LEFT) / PLOT * COLUMNS) for x in (bar.x, bar.x + bar.width))
         for column in range(min(first, COLUMNS - 1), min(max(last, first + 1), COLUMNS)):
-            line[column] = SIGNS[bar.state]
+            line[column] = SIGNS[bar.doing]
     return "".join(line).rstrip()

@@ -68,6 +68,8 @@ export interface ICard {
   ended_at: number | null;
   paused_at: number | null;
   held: number;
+  lacks: string;
+  waits: IWait[];
   after: string[];
   cell: string;
   result_cell: string;
@@ -308,6 +310,7 @@ export interface IStep {
   at: number;
   state: State;
   reason: string;
+  leases: boolean;
 }
 
 /** More of what a watched terminal shows, escape sequences and all; what does not go on from before begins anew. */
@@ -347,6 +350,12 @@ export interface IType {
   task: string;
   attempt: number;
   text: string;
+}
+
+/** A time of waiting; it still goes on where it has no end. */
+export interface IWait {
+  since: number;
+  until: number | null;
 }
 
 /** A panel of that task is open (or no longer): answered by :class:`Detail`, then :class:`Output` as it comes. */

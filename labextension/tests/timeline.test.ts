@@ -1,12 +1,12 @@
 import type { ICard, ISnapshot, ToPage } from '../src/protocol';
-import { criticalPath, fit, follow, layOut, pan, phasesOf, place, showsNow, ticks, zoom } from '../src/timeline/timeline';
+import { criticalPath, fit, follow, layOut, pan, phasesOf, place, showsNow, spent, ticks, zoom } from '../src/timeline/timeline';
 import { golden } from './golden';
 
 const sample = (golden<ToPage>('to_page').find(({ type }) => type === 'Snapshot') as ISnapshot).cards[0]!;
 
 let order = 0;
 function card(uid: string, changes: Partial<ICard>): ICard {
-  const times = { dispatched_at: 0, queued_at: null, started_at: null, ended_at: null, paused_at: null, held: 0 };
+  const times = { dispatched_at: 0, queued_at: null, started_at: null, ended_at: null, paused_at: null, held: 0, waits: [] };
   return { ...sample, ...times, uid, name: uid, state: 'running', attempt: 1, after: [], order: ++order, ...changes };
 }
 
@@ -21,6 +21,38 @@ test('phases follow one another and what goes on lasts until now', () => {
     ['queued', 2, 5],
     ['running', 5, 9]
   ]);
+});
+
+test('waiting for leases is a phase of its own, in the queue and while it runs', () => {
+  const waits = [
+    { since: 2, until: 4 },
+    { since: 6, until: null }
+  ];
+  const waiting = card('a', { queued_at: 2, started_at: 5, waits });
+  expect(phasesOf(waiting, 9).map(({ kind, begin, end }) => [kind, begin, end])).toEqual([
+    ['waiting', 0, 2],
+    ['leases', 2, 4],
+    ['queued', 4, 5],
+    ['running', 5, 6],
+    ['leases', 6, 9]
+  ]);
+  expect(spent(phasesOf(waiting, 9), 'leases')).toBe(5);
+});
+
+test('what waits for leases until it starts never waits for slots alone', () => {
+  const phases = phasesOf(card('a', { queued_at: 0, started_at: 5, waits: [{ since: 0, until: 5 }] }), 9);
+  expect(phases.map(({ kind }) => kind)).toEqual(['leases', 'running']);
+});
+
+test('a pause is no waiting for leases, whatever it waited for before', () => {
+  const waits = [{ since: 1, until: 3 }];
+  const phases = phasesOf(card('a', { state: 'paused', queued_at: 1, paused_at: 3, waits }), 9);
+  expect(phases.map(({ kind, end }) => [kind, end])).toEqual([['waiting', 1], ['leases', 3], ['paused', 9]]);
+});
+
+test('seconds of waiting for leases are no running', () => {
+  const cards = [{ ...ran('a', 0, 10), waits: [{ since: 1, until: 9 }] }, ran('b', 0, 5)];
+  expect(criticalPath(cards, 20)).toEqual(['b']);
 });
 
 test('phases without length are left out', () => {

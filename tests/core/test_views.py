@@ -6,9 +6,11 @@ import pytest
 from play import Play
 
 from jupyter_orchestra.core import events as e
+from jupyter_orchestra.core import wire
 from jupyter_orchestra.core.cards import card_of
 from jupyter_orchestra.core.lines import card
-from jupyter_orchestra.core.model import Origin
+from jupyter_orchestra.core.model import Origin, State, Step
+from jupyter_orchestra.core.needs import parse_all
 from jupyter_orchestra.core.views import TaskView, view
 
 
@@ -56,3 +58,43 @@ def test_what_hides_in_the_reason_is_seen_on_the_page(play: Play) -> None:
     play.dispatch("scan", worker="shell", origin=Origin.MASTER)
     expose(play, "scan", "bwrap:\u202e gone\x1b[8m")
     assert card_of(seen(play, "scan")).unsandboxed == "bwrap:⟨U+202E⟩ gone⟨U+001B⟩[8m"
+
+
+def leased(play: Play, name: str, **more: object) -> None:
+    play.dispatch(play.spec(name, needs=parse_all("terminal"), **more))  # type: ignore[arg-type]
+
+
+def test_a_task_in_the_queue_says_which_leases_it_lacks_and_since_when_it_waits(play: Play) -> None:
+    play.send(e.ResourcesDeclared(0.0, {"terminal": 1}))
+    leased(play, "holder")
+    play.wait(2.0)
+    leased(play, "next")
+    assert card(seen(play, "next"), play.now) == "… next · kernel · queued · waits for terminal"
+    made = card_of(seen(play, "next"))
+    assert (made.lacks, made.waits) == ("waits for terminal", (wire.Wait(since=2.0, until=None),))
+    play.wait(3.0)
+    play.finish("holder")
+    made = card_of(seen(play, "next"))
+    assert (made.state, made.lacks, made.waits) == (State.RUNNING, "", (wire.Wait(since=2.0, until=5.0),))
+
+
+def test_what_an_earlier_attempt_waited_for_is_none_of_the_present_one(play: Play) -> None:
+    play.send(e.ResourcesDeclared(0.0, {"terminal": 1}))
+    leased(play, "holder")
+    leased(play, "next")
+    play.wait(1.0)
+    play.finish("holder")
+    play.fail("next")
+    play.wait(1.0)
+    play.retry("next")
+    assert card_of(seen(play, "next")).waits == ()
+
+
+def test_of_many_times_of_waiting_the_last_are_told(play: Play) -> None:
+    play.dispatch("scan")
+    task = play.task("scan")
+    for at in range(40):
+        task.story.append(Step(float(at), State.RUNNING, leases=at % 2 == 0))
+    waits = seen(play, "scan").waits
+    assert len(waits) == 20
+    assert waits[-1] == (38.0, 39.0)

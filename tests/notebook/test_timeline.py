@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -14,11 +15,11 @@ from jupyter_orchestra.core.model import ENDED, Spec, State, Step, Task
 from jupyter_orchestra.core.transitions import TRANSITIONS
 from jupyter_orchestra.core.views import TaskView, view
 from jupyter_orchestra.notebook import timeline as tl
-from jupyter_orchestra.notebook.phases import Phase, Track, critical_path, track
-from jupyter_orchestra.notebook.timeline_svg import draw
+from jupyter_orchestra.notebook.phases import Doing, Phase, Track, critical_path, track
+from jupyter_orchestra.notebook.timeline_svg import BARS, STRIPES, draw
 from jupyter_orchestra.notebook.timeline_text import write
 
-S = State
+D, S = Doing, State
 SVG = "{http://www.w3.org/2000/svg}"
 ODD = "<script>alert(1)</script>&\"'\x1b[31m\x00\ud800\ufffe\u202eevil\u200b]]>"
 NEXT: dict[State, list[State]] = {
@@ -32,7 +33,10 @@ def stories(draw: st.DrawFn, begin: float = 0.0) -> tuple[Step, ...]:
     for pause in draw(st.lists(st.floats(0, 50), max_size=12)):
         if steps[-1].state is S.DONE:
             break
-        steps.append(Step(steps[-1].at + pause, draw(st.sampled_from(NEXT[steps[-1].state]))))
+        if steps[-1].state in (S.QUEUED, S.RUNNING) and draw(st.booleans()):
+            steps.append(Step(steps[-1].at + pause, steps[-1].state, leases=not steps[-1].leases))
+        else:
+            steps.append(Step(steps[-1].at + pause, draw(st.sampled_from(NEXT[steps[-1].state]))))
     return tuple(steps)
 
 
@@ -88,7 +92,7 @@ def test_phases_do_not_overlap_and_cover_all_the_time_from_dispatch_to_end(story
     assert all(a.until == b.since for a, b in pairwise(one.phases))
     assert not one.phases or one.phases[0].since == story[0].at
     assert all(phase.since < phase.until for phase in one.phases)
-    assert sum(one.spent(state) for state in State) == pytest.approx(end - story[0].at)
+    assert sum(one.spent(doing) for doing in Doing) == pytest.approx(end - story[0].at)
 
 
 def test_a_story_with_a_pause_and_a_retry_becomes_its_phases() -> None:
@@ -98,21 +102,38 @@ def test_a_story_with_a_pause_and_a_retry_becomes_its_phases() -> None:
     )  # fmt: skip
     one = track(story, (), 20)
     assert one.phases == (
-        Phase(S.WAITING, 0, 1),
-        Phase(S.QUEUED, 1, 3),
-        Phase(S.RUNNING, 3, 5),
-        Phase(S.PAUSED, 5, 9),
-        Phase(S.RUNNING, 9, 10),
-        Phase(S.FAILED, 10, 15),
-        Phase(S.QUEUED, 15, 16),
-        Phase(S.RUNNING, 16, 20),
+        Phase(D.WAITING, 0, 1),
+        Phase(D.QUEUED, 1, 3),
+        Phase(D.RUNNING, 3, 5),
+        Phase(D.PAUSED, 5, 9),
+        Phase(D.RUNNING, 9, 10),
+        Phase(D.OVER, 10, 15),
+        Phase(D.QUEUED, 15, 16),
+        Phase(D.RUNNING, 16, 20),
     )
-    assert one.spent(S.RUNNING) == 7
+    assert one.spent(D.RUNNING) == 7
+
+
+def test_waiting_for_leases_is_a_phase_of_its_own_in_the_queue_and_while_it_runs() -> None:
+    story = (
+        Step(0, S.WAITING), Step(1, S.QUEUED, leases=True), Step(5, S.QUEUED), Step(6, S.RUNNING),
+        Step(7, S.RUNNING, leases=True), Step(9, S.RUNNING), Step(10, S.DONE),
+    )  # fmt: skip
+    one = track(story, (), 20)
+    assert one.phases == (
+        Phase(D.WAITING, 0, 1),
+        Phase(D.LEASES, 1, 5),
+        Phase(D.QUEUED, 5, 6),
+        Phase(D.RUNNING, 6, 7),
+        Phase(D.LEASES, 7, 9),
+        Phase(D.RUNNING, 9, 10),
+    )
+    assert (one.spent(D.LEASES), one.spent(D.RUNNING)) == (6, 2)
 
 
 def test_a_clock_that_goes_back_gives_no_negative_phase() -> None:
     one = track(told((10, S.QUEUED), (12, S.RUNNING), (11, S.PAUSED), (14, S.RUNNING)), (), 13)
-    assert one.phases == (Phase(S.QUEUED, 10, 12), Phase(S.PAUSED, 12, 14))
+    assert one.phases == (Phase(D.QUEUED, 10, 12), Phase(D.PAUSED, 12, 14))
 
 
 # the critical path
@@ -124,7 +145,7 @@ def test_the_critical_path_is_never_longer_than_all_took_together(tracks: dict[s
     makespan = max(one.until for one in tracks.values()) - min(one.since for one in tracks.values())
     assert path.seconds <= makespan + 1e-6
     assert all(before in tracks[after].after for before, after in pairwise(path.uids))
-    assert path.seconds >= max(one.spent(S.RUNNING) for one in tracks.values()) - 1e-6
+    assert path.seconds >= max(one.spent(D.RUNNING) for one in tracks.values()) - 1e-6
 
 
 def test_the_critical_path_is_the_chain_that_ran_longest_and_not_the_one_that_waited_longest() -> None:
@@ -315,11 +336,65 @@ def test_the_text_says_the_same_for_who_sees_no_drawing() -> None:
         seen("fit", told((0, S.WAITING), (2, S.RUNNING), (4, S.FAILED)), 1),
     ]
     lines = write(laid_out(views, {"uid-fit": ["uid-load"]}, 4.0)).splitlines()
-    assert lines[1].split() == ["name", "worker", "waiting", "queued", "running", "paused"]
+    assert lines[1].split() == ["name", "worker", "waiting", "leases", "queued", "running", "paused"]
     assert lines[2].split()[:7] == ["✓*", "load", "kernel", "1.0", "s", "1.0", "s"]
     assert lines[2].endswith("----------██████████")
     assert lines[3].endswith("·" * 20 + "█" * 20)
     assert lines[4] == "* critical path: load → fit, ran 3.0 s"
+
+
+LEASED = (
+    Step(0, S.WAITING), Step(1, S.QUEUED, leases=True), Step(5, S.QUEUED), Step(8, S.RUNNING), Step(10, S.DONE),
+)  # fmt: skip
+
+
+def test_the_drawing_tells_leases_from_slots_by_words_and_stripes() -> None:
+    root = parsed(laid_out([seen("fit", LEASED)], now=10.0))
+    texts = [element.text for element in root.iter(SVG + "text")]
+    assert {"waiting for tasks", "waiting for leases", "waiting for slots", "running"} <= set(texts)
+    (row,) = (group for group in root.iter(SVG + "g"))
+    assert "waiting 1.0 s, leases 4.0 s, queued 3.0 s, running 2.0 s" in "".join(row.itertext())
+    (striped,) = row.findall(SVG + "path")
+    assert striped.get("stroke-dasharray")
+    assert len({element.get("height") for element in row.findall(SVG + "rect")}) == 4
+
+
+def test_the_legend_is_inside_the_drawing() -> None:
+    root = parsed(laid_out([seen("fit", LEASED)], now=10.0))
+    last = next(element for element in root.iter(SVG + "text") if element.text == "critical path")
+    assert float(last.get("x") or 0) + 6.7 * len("critical path") < float(root.get("width") or 0)
+
+
+def test_the_text_tells_leases_from_slots_by_its_signs() -> None:
+    lines = write(laid_out([seen("fit", LEASED)], now=10.0)).splitlines()
+    assert lines[2].split()[3:] == [
+        "1.0",
+        "s",
+        "4.0",
+        "s",
+        "3.0",
+        "s",
+        "2.0",
+        "s",
+        "····" + "=" * 16 + "-" * 12 + "█" * 8,
+    ]
+    assert "= waiting for leases" in lines[-1]
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#1e1e1e"])
+def test_where_no_theme_gives_colours_each_phase_still_stands_out(ground: str) -> None:
+    styles = [*BARS.values(), *(colour for _, colour in STRIPES.values())]
+    own = [found[-1] for style in styles if (found := re.findall(r"#[0-9a-f]{6}", style)) and "--jp-ui" not in style]
+    assert len(own) == 4
+    for colour in own:
+        light, dark = sorted((luminance(colour), luminance(ground)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 3, colour
 
 
 # in a kernel

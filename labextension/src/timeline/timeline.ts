@@ -4,10 +4,10 @@ import type { ICard } from '../protocol';
 /**
  * What a task was doing.
  *
- * - `before`: earlier attempts; `waiting`: for other tasks; `queued`: for slots and leases;
- * - `running`; `paused`: it is held now.
+ * - `before`: earlier attempts; `waiting`: for other tasks; `leases`: waiting for them, in the queue or while it runs;
+ * - `queued`: for slots alone; `running`; `paused`: it is held now.
  */
-export type PhaseKind = 'before' | 'waiting' | 'queued' | 'running' | 'paused';
+export type PhaseKind = 'before' | 'waiting' | 'leases' | 'queued' | 'running' | 'paused';
 
 /** A stretch of time, in POSIX seconds. */
 export interface ISpan {
@@ -53,7 +53,35 @@ export function phasesOf(card: ICard, now: number): IPhase[] {
   ];
   const known = marks.filter((mark): mark is [PhaseKind, number] => mark[1] !== null);
   const phases = known.map(([kind, begin], index) => ({ kind, begin, end: known[index + 1]?.[1] ?? end }));
-  return phases.filter(phase => phase.end > phase.begin);
+  const waits = waitsOf(card, now);
+  return phases
+    .flatMap(phase => (phase.kind === 'queued' || phase.kind === 'running' ? cut(phase, waits) : [phase]))
+    .filter(phase => phase.end > phase.begin);
+}
+
+/** Seconds of one kind in all its phases. */
+export function spent(phases: readonly IPhase[], kind: PhaseKind): number {
+  return phases.reduce((sum, phase) => sum + (phase.kind === kind ? phase.end - phase.begin : 0), 0);
+}
+
+/** When a task waited for leases. */
+function waitsOf(card: ICard, now: number): ISpan[] {
+  return card.waits.map(({ since, until }) => ({ begin: since, end: until ?? endOf(card, now) }));
+}
+
+/** A phase without the times in which it waited for leases, and these, in order. */
+function cut(phase: IPhase, waits: readonly ISpan[]): IPhase[] {
+  const parts: IPhase[] = [];
+  let from = phase.begin;
+  for (const wait of waits) {
+    const begin = Math.max(from, wait.begin);
+    const end = Math.min(phase.end, wait.end);
+    if (end > begin) {
+      parts.push({ kind: phase.kind, begin: from, end: begin }, { kind: 'leases', begin, end });
+      from = end;
+    }
+  }
+  return [...parts, { kind: phase.kind, begin: from, end: phase.end }];
 }
 
 /** The best chain that ends with a task: what ran in it, and when the last of it ended. */
@@ -94,13 +122,18 @@ export function criticalPath(cards: readonly ICard[], now: number): string[] {
   return path;
 }
 
-/** Seconds that the present attempt ran, from a moment on. */
+/** Seconds that the present attempt ran, from a moment on; to wait for leases is not to run. */
 function ranFor(card: ICard, since: number, now: number): number {
   if (card.started_at === null) {
     return 0;
   }
   const until = card.ended_at ?? card.paused_at ?? now;
-  return Math.max(0, until - Math.max(card.started_at, since) - card.held);
+  const from = Math.max(card.started_at, since);
+  const waited = waitsOf(card, now).reduce(
+    (sum, { begin, end }) => sum + Math.max(0, Math.min(end, until) - Math.max(begin, from)),
+    0
+  );
+  return Math.max(0, until - from - card.held - waited);
 }
 
 function endOf(card: ICard, now: number): number {

@@ -4,11 +4,13 @@ import React from 'react';
 
 import { precise } from '../panel/clock';
 import type { IPhase, ISpan, ITimeline, ITimelineRow, PhaseKind } from './timeline';
-import { place, ticks } from './timeline';
+import { place, spent, ticks } from './timeline';
 import { stateWord } from '../words';
 
 export const ROW = 26; // pixels
-const HEIGHTS: Record<PhaseKind, number> = { before: 2, waiting: 2, queued: 6, running: 14, paused: 6 };
+const HEIGHTS: Record<PhaseKind, number> = { before: 2, waiting: 2, leases: 10, queued: 6, running: 14, paused: 6 };
+/** The pattern of waiting for leases, which `Patterns` defines. */
+export const STRIPES = 'jp-OrchestraTimeline-stripes';
 const TICK_ROOM = 90; // pixels that a mark of the axis takes at least
 const LABEL_ROOM = 56; // pixels for a length of time
 const FAR = 4000; // pixels outside the view up to which a bar is drawn
@@ -22,7 +24,8 @@ export function phaseWord(kind: PhaseKind, trans: TranslationBundle): string {
   const words: Record<PhaseKind, string> = {
     before: trans.__('earlier attempts'),
     waiting: trans.__('waiting for tasks'),
-    queued: trans.__('waiting for slots and leases'),
+    leases: trans.__('waiting for leases'),
+    queued: trans.__('waiting for slots'),
     running: trans.__('running'),
     paused: trans.__('paused')
   };
@@ -31,7 +34,8 @@ export function phaseWord(kind: PhaseKind, trans: TranslationBundle): string {
 
 /** A row in words: for those who hear it, and for the tooltip. */
 export function describe(row: ITimelineRow, trans: TranslationBundle): string {
-  const parts = row.phases.map(phase => `${phaseWord(phase.kind, trans)} ${precise(phase.end - phase.begin)}`);
+  const kinds = [...new Set(row.phases.map(({ kind }) => kind))];
+  const parts = kinds.map(kind => `${phaseWord(kind, trans)} ${precise(spent(row.phases, kind))}`);
   if (row.isCritical) {
     parts.push(trans.__('on the critical path'));
   }
@@ -55,26 +59,27 @@ export function Bars({ row, view, width }: IBarsProps): JSX.Element {
       height={ROW}
       aria-hidden="true"
     >
-      {row.phases.map(phase => (
-        <Bar key={phase.kind} phase={phase} view={view} width={width} isCritical={row.isCritical} />
+      {row.phases.map((phase, index) => (
+        <Bar key={index} phase={phase} view={view} width={width} isCritical={row.isCritical} />
       ))}
       {last?.kind === 'running' && (
-        <Length phase={last} from={across(view, last.begin, width)} to={end} width={width} />
+        <Length seconds={spent(row.phases, 'running')} from={across(view, last.begin, width)} to={end} width={width} />
       )}
     </svg>
   );
 }
 
 interface ILengthProps {
-  phase: IPhase;
+  /** All that it ran. */
+  seconds: number;
   from: number;
   to: number;
   width: number;
 }
 
 /** How long it ran: after its bar, or in it where there is no room. */
-function Length({ phase, from, to, width }: ILengthProps): JSX.Element | null {
-  const seconds = precise(phase.end - phase.begin);
+function Length({ seconds: ran, from, to, width }: ILengthProps): JSX.Element | null {
+  const seconds = precise(ran);
   if (to > 0 && to + LABEL_ROOM < width) {
     return (
       <text x={to + 6} y={ROW / 2 + 4}>
@@ -101,6 +106,7 @@ function Bar({ phase, view, width, isCritical }: IBarProps): JSX.Element {
   return (
     <rect
       data-phase={phase.kind}
+      fill={phase.kind === 'leases' ? `url(#${STRIPES})` : undefined}
       data-critical={isCritical && phase.kind === 'running' ? '' : undefined}
       x={begin}
       y={(ROW - height) / 2}
@@ -108,6 +114,17 @@ function Bar({ phase, view, width, isCritical }: IBarProps): JSX.Element {
       height={height}
       rx={Math.min(2, height / 2)}
     />
+  );
+}
+
+/** What bars are filled with besides colours. */
+export function Patterns(): JSX.Element {
+  return (
+    <svg className="jp-OrchestraTimeline-patterns" width={0} height={0} aria-hidden="true">
+      <pattern id={STRIPES} width={6} height={6} patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+        <rect width={3} height={6} />
+      </pattern>
+    </svg>
   );
 }
 

@@ -7,13 +7,13 @@ import type { NotebookModel, OrchestraModel } from '../model';
 import { hasEnded } from '../model';
 import type { ITimeline, PhaseKind } from './timeline';
 import { layOut, zoom } from './timeline';
-import { phaseWord } from './timelineBars';
+import { Patterns, phaseWord } from './timelineBars';
 import type { ICamera } from './timelineCamera';
 import { steer, STEP, useCamera, useWheel } from './timelineCamera';
 import { Rows } from './timelineRows';
 
 const BEAT = 500; // ms between two looks at the clock
-const LEGEND: readonly PhaseKind[] = ['waiting', 'queued', 'running'];
+const LEGEND: readonly PhaseKind[] = ['waiting', 'leases', 'queued', 'running'];
 
 interface ITimelineProps {
   model: OrchestraModel;
@@ -37,6 +37,7 @@ export function Timeline({ model, minutes, open, trans }: ITimelineProps): JSX.E
         <Legend trans={trans} />
         <Controls camera={camera} timeline={timeline} trans={trans} />
       </div>
+      <Patterns />
       {timeline.rows.length === 0 ? (
         <p className="jp-OrchestraPanel-notice">{trans.__('This notebook has dispatched nothing yet.')}</p>
       ) : (

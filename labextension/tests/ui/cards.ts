@@ -20,12 +20,14 @@ let made = 0;
 export function card(changes: Partial<ICard> = {}): ICard {
   made += 1;
   const times = { dispatched_at: 0, queued_at: 0, started_at: 0, ended_at: null, paused_at: null, held: 0 };
+  const leases = { lacks: '', waits: [] };
   const flags = { needs_you: '', stopping: false, unsandboxed: '', stage: null, pausable: true, steerable: false };
   return {
     ...{ uid: `u${made}`, name: `task-${made}`, worker: 'kernel', role: 'worker', tier: '', model: '', state: 'running' },
     ...{ origin: 'person', deliver: 'idle', attempt: 1, version: 1, order: made, after: [], cell: '', result_cell: '' },
     ...{ progress: null, line: '', reason: '', question: null, tokens: null, cost: null },
     ...times,
+    ...leases,
     ...flags,
     ...changes
   } as ICard;
