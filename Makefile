@@ -14,6 +14,8 @@ BUILT := jupyter_orchestra/labextension/package.json
 LAB_SOURCES := $(shell find labextension/src labextension/style -type f) labextension/tsconfig.json
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Kernels that are started by the hundred must not compile the package each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test bench screenshot clean system-packages
 
