@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from ..core import events as e
 from ..core.needs import Need, spell
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from .client import Client
 
 TICK = 0.1  # seconds between two looks, so that an interrupt works at once
+
+_waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()  # how many wait, loop by loop
 
 
 class Controller:
@@ -207,15 +211,15 @@ class Lease:
         return future
 
     async def _awaited(self, future: Future[Held]) -> Held:
-        waiting = asyncio.wrap_future(future)
-        until = None if self._timeout is None else time.monotonic() + self._timeout
-        while not waiting.done():
-            # One bare await would not hear an interrupt before the loop wakes by itself.
-            await asyncio.wait({waiting}, timeout=TICK)
-            if until is not None and time.monotonic() > until and not waiting.done():
-                waiting.cancel()
-                raise self._too_late()
-        return waiting.result()
+        limit = asyncio.timeout(self._timeout)
+        try:
+            with _waking():
+                async with limit:
+                    return await asyncio.wrap_future(future)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise self._too_late() from None
 
     def _settle(self, answer: e.Answer) -> None:
         if isinstance(answer, e.Refused):
@@ -240,3 +244,23 @@ class Lease:
         if self._held is None:
             raise LeaseLost("the lease is not held: use it inside its with block")
         return self._held
+
+
+@contextmanager
+def _waking() -> Iterator[None]:
+    """Wake this loop now and then, once for all that wait on it: an interrupt is not heard before."""
+    loop = asyncio.get_running_loop()
+    if loop not in _waiting:
+        loop.call_later(TICK, _wake, loop)
+    _waiting[loop] = _waiting.get(loop, 0) + 1
+    try:
+        yield
+    finally:
+        _waiting[loop] -= 1
+
+
+def _wake(loop: asyncio.AbstractEventLoop) -> None:
+    if _waiting[loop]:
+        loop.call_later(TICK, _wake, loop)
+    else:
+        del _waiting[loop]

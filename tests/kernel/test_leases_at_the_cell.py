@@ -167,6 +167,23 @@ def test_an_interrupt_ends_the_waiting_for_a_lease_and_leaves_nothing_behind(nb:
     nb.until(lambda: "press: 0 of 1 in use" in nb.run("%orchestra leases").text)
 
 
+def test_many_coroutines_wait_for_a_lease_and_an_interrupt_ends_them_all(nb: LiveKernel) -> None:
+    nb.run("held = jo.controller.lease('press').__enter__()")
+    nb.run(
+        "async def take(**how):\n    async with jo.controller.lease('press', **how) as lease:\n        return lease.token"
+    )
+    assert "GatherTimeout" in nb.fail("await take(timeout=0.2)")
+    beside = nb.subshell()
+    waiting = nb.send("import asyncio\nawait asyncio.gather(*(take() for _ in range(100)))")
+    nb.until(lambda: nb.run("%orchestra leases", beside).text.count("waits for press") == 100)
+    nb.interrupt()
+    nb.finish(waiting)
+    assert "KeyboardInterrupt" in waiting.error or "CancelledError" in waiting.error
+    nb.run("held.__exit__(None, None, None)")
+    nb.run("tokens = await asyncio.gather(*(take() for _ in range(100)))")
+    assert nb.ask("tokens == sorted(set(tokens)) and len(tokens) == 100")
+
+
 def test_a_paused_task_gives_back_what_may_be_taken_and_waits_for_it(nb: LiveKernel) -> None:
     nb.run("%%dispatch weaver -w shell --needs loom\nwhile [ ! -e go ]; do sleep 0.1; done")
     nb.until_state("weaver", "running")
