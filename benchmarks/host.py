@@ -16,7 +16,7 @@ from benchmarks.table import p50, quantity
 
 PACKAGES = (
     "jupyter_orchestra", "ipykernel", "ipython", "jupyter_client", "pyzmq", "ipyparallel", "jupyter-ai-magic-commands",
-    "openai-agents",
+    "openai-agents", "distributed",
 )  # fmt: skip
 
 

@@ -48,6 +48,8 @@ class Bench:
         place = "/var/tmp" if os.access("/var/tmp", os.W_OK) else None  # on a disk, where /tmp may be in memory
         self._folder = tempfile.TemporaryDirectory(prefix="jo-bench-", dir=place, ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # as where the machine's leases usually are
+        self._memory = tempfile.TemporaryDirectory(prefix="jo-bench-", dir=memory, ignore_cleanup_errors=True)
         self._mark = secrets.token_hex(8)
         self._numbers = count()
 
@@ -61,6 +63,7 @@ class Bench:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         self._folder.cleanup()
+        self._memory.cleanup()
 
     def size(self, full: int, quick: int) -> int:
         """How many: `quick` in a quick run."""
@@ -79,6 +82,7 @@ class Bench:
             "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", "")))),
             "JUPYTER_DATA_DIR": str(self.folder / "data"),
             "XDG_STATE_HOME": str(self.folder / "state"),
+            "XDG_RUNTIME_DIR": self._memory.name,
             "IPYTHONDIR": str(self.folder / "ipython"),
             "JPY_SESSION_NAME": str(self.folder / f"notebook-{number}.ipynb"),
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",

@@ -12,6 +12,7 @@ from typing import Any
 cluster: Any = None
 client: Any = None
 view: Any = None
+held: dict[str, Any] = {}  # semaphores of dask's
 
 
 def two() -> int:
@@ -95,3 +96,55 @@ def agents(names: list[str], in_a_row: bool) -> float:
 def _loop() -> asyncio.AbstractEventLoop:
     """One for all calls: the library keeps its connections."""
     return asyncio.new_event_loop()
+
+
+def dask(address: str = "", alone: bool = False) -> str:
+    """Connect to a dask scheduler, or start one in this process, for it alone if so said; where it is."""
+    global cluster, client
+    distributed, settings = importlib.import_module("distributed"), importlib.import_module("dask").config
+    locks = "distributed.scheduler.locks.lease-"
+    settings.set({f"{locks}timeout": "15s", f"{locks}validation-interval": "1s"})  # ours last as long
+    if not address:
+        host = None if alone else "127.0.0.1"
+        cluster = distributed.LocalCluster(n_workers=0, processes=not alone, host=host, dashboard_address=None)
+        address = cluster.scheduler_address
+    client = distributed.Client(address)
+    return address
+
+
+def semaphores(n: int) -> list[float]:
+    """Acquire and release dask's Semaphore, which nobody else wants; seconds."""
+    one, found = _semaphore("alone"), []
+    for _ in range(n):
+        began = time.perf_counter()
+        one.acquire()
+        one.release()
+        found.append(time.perf_counter() - began)
+    return found
+
+
+def acquire(name: str) -> float:
+    """Hold it from now on; the moment, by time.monotonic."""
+    held[name] = _semaphore(name)
+    held[name].acquire()
+    return time.monotonic()
+
+
+def holders(name: str, seconds: float) -> int:
+    """How many hold it, the most within so many seconds; one is allowed."""
+    end, most = time.monotonic() + seconds, 0
+    while most < 2 and time.monotonic() < end:
+        most = max(most, held[name].get_value())
+        time.sleep(0.1)
+    return most
+
+
+def end_dask() -> None:
+    """Leave it, and end what was started."""
+    client.close()
+    if cluster is not None:
+        cluster.close()
+
+
+def _semaphore(name: str) -> Any:
+    return importlib.import_module("distributed").Semaphore(max_leases=1, name=name)

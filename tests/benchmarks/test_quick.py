@@ -23,6 +23,17 @@ FIGURES = {
     "makespan": ["parallel makespan, 16 tasks of mixed length on 4 slots"],
     "load": ["`%load_ext`"],
     "cancel": ["cancel → whole process tree dead, p99, kernel", "cancel → whole process tree dead, p99, shell"],
+    "leases": [
+        "uncontended lease, acquire + release, within the notebook, p50",
+        "uncontended lease, acquire + release, within the notebook, p99",
+        "uncontended lease, acquire + release, machine-wide, p50",
+        "uncontended lease, acquire + release, machine-wide, p99",
+        "50 waiters: release → next grant, p99",
+        "killed holder → lease free, kernel task, p99",
+        "killed holder → lease free, shell task, p99",
+        "killed holder → lease free, another notebook, p99",
+    ],
+    "hung": ["hung holder → lease free, the longest", "holders of one lease when the hung one goes on"],
     "machine": [
         "machine cost per event, 1,000 live tasks over 100",
         "machine cost of a dispatch, name made up of the same words, 1,000 live tasks over 100",
