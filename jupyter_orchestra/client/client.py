@@ -39,6 +39,7 @@ from ..unpickle import NotPlainError, loads_untrusted
 from .commit import commit_of
 from .context import Context
 from .handle import TaskHandle
+from .keyboard import refuse_terminal
 from .request import Request, is_text
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ class Client:
         return self.context.snapshot(request), False
 
     def _resolved(self, request: Request) -> Request:
+        refuse_terminal(request, self.runtime.workers[request.worker].kind)
         return msgspec.structs.replace(request, needs=self.resolve(request.needs)) if request.needs else request
 
     def _refuse_early(self, request: Request) -> None:

@@ -10,6 +10,7 @@ from ..core import events as e
 from ..core.model import Origin, State, Usage
 from ..core.views import TaskView
 from ..errors import RefusedError, TaskCancelled, TaskFailed, TaskLost, UnknownTaskError
+from .keyboard import steer
 from .request import patience
 
 if TYPE_CHECKING:
@@ -200,8 +201,8 @@ class TaskHandle:
         self._client.control(e.RetryAsked, [self.uid])
 
     def steer(self, text: str) -> None:
-        """Send it a message. Raises RefusedError when its worker takes none."""
-        self._client.control(e.SteerAsked, target=self.uid, text=str(text))
+        """Send it a message; into a terminal it is typed, with Enter. Raises RefusedError when it takes none."""
+        steer(self._client, self.uid, str(text))
 
     def approve(self, always: bool = False) -> None:
         """Say yes to what it asks. Raises RefusedError when it asks nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
@@ -14,6 +14,7 @@ from .leasing import Held
 from .model import Ask, Blob, Failure, Input, Kind, Process, Result, Spec, Task
 from .needs import Need
 from .purse import UNLIMITED, Purse
+from .rights import NOTHING, Permit
 from .talk import TurnView
 from .views import TaskView
 
@@ -91,6 +92,7 @@ class Verdict(msgspec.Struct, frozen=True):
     why: str = ""
 
 
+@runtime_checkable
 class Pty(Protocol):
     """The terminal of what runs. Both return at once, also when nothing is there any more."""
 
@@ -152,6 +154,7 @@ class Job(msgspec.Struct, frozen=True):
     reporter: Reporter
     steps: tuple[Blob, ...] = ()  # what this attempt journaled before the kernel restarted
     purse: Purse = UNLIMITED  # what it may spend
+    grants: Permit = NOTHING  # what it may do: to be looked at before each act
     process: Process | None = None  # what an earlier kernel started for this very attempt: to be taken over
     environment: Mapping[str, str] = {}  # what its leases bring along, such as PORT
     lender: Lender | None = None

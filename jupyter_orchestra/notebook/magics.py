@@ -13,6 +13,7 @@ from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, 
 
 from ..client.client import TICK, Client
 from ..client.handle import TaskHandle
+from ..client.keyboard import steer
 from ..client.request import is_variable, make_request, seconds
 from ..core import events as e
 from ..core.lines import card
@@ -217,12 +218,12 @@ class OrchestraMagics(Magics):
     @line_magic
     @_line
     def steer(self, line: str) -> None:
-        """Send a running agent a message."""
+        """Send a running agent a message, or type a line into a task's terminal."""
         name, _, text = line.strip().partition(" ")
         if name in ("", "-h", "--help"):
-            self._say("usage: %steer NAME TEXT    sends the running task NAME a message")
+            self._say("usage: %steer NAME TEXT    sends the running task NAME a message; into a terminal it is typed")
             return
-        self._client.control(e.SteerAsked, target=name, text=text.strip())
+        steer(self._client, name, text.strip())
         self._say(f"sent to {name}")
 
     @line_magic

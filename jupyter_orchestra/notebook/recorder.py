@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Collection
@@ -15,6 +16,7 @@ KEPT = 50  # cells
 SOURCE = 4_000  # characters of each
 OUTPUT = 2_000
 OURS = ("%load_ext", "%gather", "%%dispatch")  # tell the master nothing that it does not know
+STEERED = re.compile(r"^([ \t]*%steer[ \t]+\S+)[ \t].*$", re.MULTILINE)  # what is typed so may be a password
 PRIVATE = "private"  # the tag of cells of which the master never hears
 
 
@@ -51,7 +53,7 @@ class Recorder:
                 )
             elif source.strip() and not is_conversation(source) and not source.lstrip().startswith(OURS):
                 self._private.discard(cell)
-                self._running = RanCell(cell, source[:SOURCE])
+                self._running = RanCell(cell, STEERED.sub(r"\1 …", source)[:SOURCE])
 
     def end(self, result: Any) -> None:
         """It has ended: with a value, an error, or neither."""

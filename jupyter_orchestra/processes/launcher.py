@@ -26,6 +26,7 @@ from .tree import Root, end_tree, signal_below, signal_strays, started
 
 MARK = "ORCHESTRA_LAUNCH"  # the variable that finds what a process started, wherever it went
 SPOOLER = Path(__file__).with_name("spooler.py")
+NO_TERMINAL = "there are no terminals here: they need a supervisor, which runs on Linux alone"
 UNKNOWN = 255  # exit code when someone else's wait() took the real one
 
 _lifelines: weakref.WeakSet[_Lifeline] = weakref.WeakSet()
@@ -52,7 +53,7 @@ class LocalLauncher:
     async def start(self, launch: Launch) -> LocalRunning:
         """Start it. Its environment gets one more variable, ``ORCHESTRA_LAUNCH``."""
         if launch.pty:
-            raise OSError(errno.ENOTSUP, "terminals need a supervisor, which runs on Linux alone")
+            raise OSError(errno.ENOTSUP, f"{NO_TERMINAL}: leave out --needs terminal")
         launch.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         mark = f"{MARK}={secrets.token_hex(8)}"
         # On the loop, not in a thread: 1 to 3 ms also in a process of several GB, as the child is vforked.

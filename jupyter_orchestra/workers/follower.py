@@ -25,7 +25,17 @@ class Spooling(Protocol):
 
 
 class Follower:
-    """Reads one spool into a collector and tells a reporter; `seen` gets every frame as well."""
+    """Reads one spool into a collector and tells a reporter.
+
+    Parameters
+    ----------
+    seen
+        Gets every frame as well.
+    looked
+        Told after each look.
+    tick
+        Seconds between two looks.
+    """
 
     def __init__(
         self,
@@ -33,11 +43,13 @@ class Follower:
         collector: Collector,
         reporter: Audience,
         seen: Callable[[Frame], object] | None = None,
+        looked: Callable[[], object] | None = None,
+        tick: float = TICK,
     ) -> None:
         self._running = running
         self._collector = collector
         self._reporter = reporter
-        self._seen = seen
+        self._seen, self._looked, self._tick = seen, looked, tick
         self._reader = SpoolReader()
         self._offset = 0
         self._told: tuple[float | None, str] = (None, "")
@@ -48,7 +60,7 @@ class Follower:
         try:
             while not ended.done():
                 await self.drain()
-                await asyncio.wait({ended}, timeout=TICK)
+                await asyncio.wait({ended}, timeout=self._tick)
         finally:
             ended.cancel()
         await self.drain()
@@ -60,6 +72,8 @@ class Follower:
             for frame in self._reader.feed(data):
                 self._take(frame)
             await asyncio.sleep(0)
+        if self._looked:
+            self._looked()
         if self._told != self._collector.progress:
             self._told = self._collector.progress
             self._reporter.progress(*self._told)
@@ -72,7 +86,12 @@ class Follower:
 
 
 async def follow(
-    running: Spooling, collector: Collector, reporter: Audience, seen: Callable[[Frame], object] | None = None
+    running: Spooling,
+    collector: Collector,
+    reporter: Audience,
+    seen: Callable[[Frame], object] | None = None,
+    looked: Callable[[], object] | None = None,
+    tick: float = TICK,
 ) -> None:
-    """Read a process's spool every 0.1 s until it has ended and everything is read."""
-    await Follower(running, collector, reporter, seen).follow()
+    """Read a process's spool every `tick` seconds until it has ended and everything is read."""
+    await Follower(running, collector, reporter, seen, looked, tick).follow()

@@ -51,12 +51,17 @@ class _Shown:
 
 
 class Collector:
-    """The outputs of one attempt; `name` is the task's, for its artifacts. Big ones wait as files beside the spool."""
+    """The outputs of one attempt; `name` is the task's, for its artifacts. Big ones wait as files beside the spool.
 
-    def __init__(self, name: str, spool: Path, *, large: int = LARGE, shown: int = SHOWN) -> None:
+    `terminal`: they were written to one.
+    """
+
+    def __init__(
+        self, name: str, spool: Path, *, large: int = LARGE, shown: int = SHOWN, terminal: bool = False
+    ) -> None:
         self._name = name
         self._spool = spool
-        self._large = large
+        self._large, self._terminal = large, terminal
         self._room = shown
         self._entries: list[_Stream | _Shown] = []
         self._left_out = 0  # outputs dropped from the middle
@@ -125,7 +130,7 @@ class Collector:
     def _stream(self, name: str, text: str) -> list[Output]:
         last = self._next_after_clear()
         if not isinstance(last, _Stream) or last.name != name:
-            last = _Stream(name, Screen())
+            last = _Stream(name, Screen(terminal=self._terminal))
             self._add(last)
         live = last.screen.feed(text)
         self._line_of = last.screen

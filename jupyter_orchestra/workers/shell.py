@@ -11,14 +11,19 @@ import cloudpickle  # type: ignore[import-untyped]
 import msgspec
 
 from ..core.model import Blob, Failure, Kind, Result
-from ..core.ports import Failed, Finished, Job, Launch, Launcher, Outcome
+from ..core.ports import Failed, Finished, Job, Launch, Launcher, Outcome, Pty, Running
 from ..processes.launcher import describe
+from ..processes.spool import Frame
 from ..sandbox.values import Sandbox
 from ..values import ShellResult
 from .confining import around_task, sandbox_of
+from .outputs import Collector
 from .starting import Attempt, ProcessWorker, environment
+from .terminal_feed import TerminalFeed
 
 LIMIT = 2 << 30  # bytes of output kept
+ECHO = 0.02  # seconds between two looks at a terminal: who types waits for what is shown
+NOT_OF_A_TERMINAL = ("COLUMNS", "LINES", "PAGER", "GIT_PAGER")  # which kernels set, since nobody can page there
 
 
 class ShellWorker(ProcessWorker):
@@ -27,7 +32,7 @@ class ShellWorker(ProcessWorker):
     def __init__(
         self, launcher: Launcher, slots: int = 8, *, runtime: str = "", limit: int = LIMIT, adoptable: bool = False
     ) -> None:
-        super().__init__(launcher, Kind("shell", slots, adoptable=adoptable))
+        super().__init__(launcher, Kind("shell", slots, adoptable=adoptable, terminal=adoptable))
         self._runtime = runtime
         self._limit = limit
         self._sandboxes: dict[Path, Sandbox] = {}  # by the folder of the job that runs in it
@@ -55,7 +60,8 @@ class ShellWorker(ProcessWorker):
 
     def attempt(self, job: Job) -> _Script:
         """One run of the script."""
-        return _Script(job, self._runtime, self._limit, self._sandboxes[job.folder])
+        kind = _Terminal if job.spec.terminal else _Script
+        return kind(job, self._runtime, self._limit, self._sandboxes[job.folder])
 
 
 class _Script(Attempt):
@@ -86,6 +92,37 @@ class _Script(Attempt):
         if code:
             return Failed(_failure(code, value), _with(result, code, None))
         return Finished(_with(result, code, self.job.store.put(cloudpickle.dumps(value))))
+
+
+class _Terminal(_Script):
+    """A script whose standard streams are a terminal."""
+
+    tick = ECHO
+
+    def __init__(self, job: Job, runtime: str, limit: int, sandbox: Sandbox) -> None:
+        super().__init__(job, runtime, limit, sandbox)
+        spool = job.folder / "spool"
+        self.collector = Collector(job.name, spool, terminal=True)
+        self._feed = TerminalFeed(spool, job.reporter.show)
+
+    def prepare(self) -> Launch:
+        """Write the script."""
+        launch = super().prepare()
+        kept = {name: value for name, value in launch.environment.items() if name not in NOT_OF_A_TERMINAL}
+        return msgspec.structs.replace(launch, pty=True, environment={**kept, "TERM": "xterm-256color"})
+
+    def began(self, running: Running) -> None:
+        """It can be typed into."""
+        if isinstance(running, Pty):
+            self.job.reporter.terminal(running)
+
+    def seen(self, frame: Frame) -> None:
+        """A frame for who looks at it."""
+        self._feed.take(frame)
+
+    def looked(self) -> None:
+        """What is no longer in frames."""
+        self._feed.look()
 
 
 def _with(result: Result, code: int, value: Blob | None) -> Result:

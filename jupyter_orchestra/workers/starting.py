@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from ..errors import NO_ROOM
 from ..processes.ladder import end_gently
 from ..processes.spool import Frame
 from ..processes.threads import in_thread
-from .follower import follow
+from .follower import TICK, follow
 from .leaving import clean
 from .outputs import Collector
 from .passing import passed_on, passed_on_safely
@@ -27,6 +28,8 @@ GONE: Final = "the kernel died while it ran, and its process with it"
 class Attempt:
     """What is particular to a kind of work. `prepare` and `conclude` run in a thread and may block on the disk."""
 
+    tick = TICK  # seconds between two looks at what it puts out
+
     def __init__(self, job: Job) -> None:
         self.job = job
         self.collector = Collector(job.name, job.folder / "spool")
@@ -35,8 +38,14 @@ class Attempt:
         """Write what the process needs. Raises OSError."""
         raise NotImplementedError
 
+    def began(self, running: Running) -> None:
+        """It runs, started or taken over."""
+
     def seen(self, frame: Frame) -> None:
         """A frame came, which the collector has had."""
+
+    def looked(self) -> None:
+        """All frames that are there so far were seen."""
 
     def conclude(self, code: int) -> Outcome:
         """What an exit code and the collected output come to. Raises OSError."""
@@ -98,7 +107,8 @@ class ProcessWorker:
         self._running[key] = running
         try:
             job.reporter.started(running.process)
-            await follow(running, attempt.collector, job.reporter, attempt.seen)
+            attempt.began(running)
+            await follow(running, attempt.collector, job.reporter, attempt.seen, attempt.looked, attempt.tick)
             await running.end()
             return await running.wait()
         except asyncio.CancelledError:
@@ -118,6 +128,8 @@ def not_started(error: OSError) -> Blocked | Failed:
     if error.errno in NO_ROOM:
         where = f" ({error.filename})" if error.filename else ""
         return Blocked(f"{NO_ROOM[error.errno]}{where}")
+    if error.errno == errno.ENOTSUP:
+        return Failed(Failure("start", "NotSupported", error.strerror or "not supported here"))
     return Failed(Failure("start", type(error).__name__, str(error)))
 
 

@@ -16,9 +16,11 @@ _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _ERASE = re.compile(r"\x1b\[[02]?K")  # to the end of the line, with which progress bars clean up
 _CONTROL = re.compile(r"[\x00-\x07\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_ALTERNATE = re.compile(r"\x1b\[\?(?:1049|1047|47)([hl])")  # what fills the whole screen begins, or ends
 _EDIT = re.compile(r"[\r\b]|\x1b\[[02]?K")
 _PIECE = re.compile(r"\r|\x08|\x1b\[[0-9;:]*m|\x1b\[[02]?K|[^\r\x08\x1b]+|\x1b")
 _RESET = "\x1b[0m"
+DRAWN = "… what a program drew on the whole screen is not kept …\n"
 
 
 def scrubbed(text: str) -> str:
@@ -100,10 +102,12 @@ class Text:
 
 
 class Screen:
-    """The text that a stream of raw output comes to."""
+    """The text that a stream of raw output comes to; `terminal`: programs may draw on the whole of it."""
 
-    def __init__(self, head: int = HEAD, tail: int = TAIL) -> None:
+    def __init__(self, head: int = HEAD, tail: int = TAIL, *, terminal: bool = False) -> None:
         self._text = Text(head, tail)
+        self._terminal = terminal
+        self._covered = False  # something fills the whole screen
         self._colours = COLOURS
         self._held = ""  # the beginning of an escape sequence
         self._open = ""  # the line that is not ended yet
@@ -139,9 +143,22 @@ class Screen:
         unfinished = _UNFINISHED.search(raw, max(len(raw) - _HELD, 0)) if "\x1b" in raw else None
         if unfinished:
             self._held, raw = unfinished.group(), raw[: unfinished.start()]
+        if self._terminal and (self._covered or "\x1b" in raw):
+            raw = self._uncovered(raw)
         if "\x1b" in raw:
             raw = _ESCAPE.sub(self._escape, raw)
         return _CONTROL.sub("", scrubbed(raw.replace("\0", "")))
+
+    def _uncovered(self, raw: str) -> str:
+        """What stands there when nothing fills the screen any more."""
+        kept: list[str] = []
+        for index, part in enumerate(_ALTERNATE.split(raw)):
+            if index % 2:
+                kept += [DRAWN] if part == "h" and not self._covered else []
+                self._covered = part == "h"
+            elif not self._covered:
+                kept.append(part)
+        return "".join(kept)
 
     def _escape(self, match: re.Match[str]) -> str:
         sequence = match.group()
