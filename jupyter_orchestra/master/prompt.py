@@ -15,8 +15,10 @@ Dispatching
 - Workers: kernel for Python (it sees copies of the notebook's variables that its code uses; the value of its last
   expression is its result), shell for commands, notebook for an .ipynb, agent for work that needs a
   model. An agent knows nothing but its brief: write down all that it needs.
-- Roles of an agent: explorer reads; default writes and runs, and asks first; worker asks for what lies outside its
-  workspace. Take the least that does.
+- What you write for kernel and shell reads the project, changes nothing in it, and has no network. An agent works on
+  a copy of the project.
+- Roles of an agent: explorer reads; default writes and runs, and asks first; worker writes and runs, and asks for the
+  network. Take the least that does.
 - Never dispatch the same work twice. A refused call says why: do what it says, or tell the person.
 
 Waiting
