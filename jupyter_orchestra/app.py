@@ -146,6 +146,7 @@ class App:
         runtime.sink = self.sink
         runtime.master = self.conversing.master(self.shell.user_ns)
         self._made = runtime
+        runtime.await_keeper()
         runtime.after_start(lambda: self.controlling.begin(runtime, launcher, journal.runs / "leased", mark))
         runtime.every(RENEW, self.controlling.renew)
         runtime.before_end(partial(self._leave, launcher))

@@ -20,6 +20,7 @@ from .core.controller import lease_id, outlives
 from .core.machine import Machine
 from .core.ports import Blocked, Failed, Finished, Job, Journal, Keeper, Lost, Outcome, Sink, Verdict, Worker
 from .errors import NO_ROOM
+from .lending import UNKEPT, AttemptLender
 from .patience import PatientStore, no_room
 from .purse import AskingPurse
 from .terminals import Terminals
@@ -34,7 +35,6 @@ class Home(Protocol):
     journal: Journal
     folder: Path
     sink: Sink | None
-    keeper: Keeper | None
     terminals: Terminals
     now: Callable[[], float]
 
@@ -49,6 +49,11 @@ class Home(Protocol):
     def ask(self, event: e.Asked) -> Future[e.Answer]: ...
 
     def new_request(self) -> str: ...
+
+    @property
+    def keeps(self) -> bool: ...
+
+    async def kept(self) -> Keeper | None: ...
 
 
 class Attempts:
@@ -84,7 +89,7 @@ class Attempts:
             purse=AskingPurse(
                 home.machine.spending, home.ask, home.post, home.now, home.new_request, uid=uid, attempt=attempt
             ),
-            lender=home.keeper.lender(uid, attempt) if home.keeper is not None else None,
+            lender=AttemptLender(home, uid, attempt) if home.keeps else None,
             kept=lease_id(task, attempt) if outlives(home.workers[task.spec.worker].kind, task.spec) else "",
         )
         seen = task.spec.anchor is not None and bool(task.spec.anchor.display)
@@ -180,9 +185,10 @@ class Attempts:
                 self._folders.append(job.folder)
 
     async def _carry_out(self, job: Job) -> Outcome:
-        keeper = self._home.keeper
-        if not job.spec.needs or keeper is None or job.process is not None:  # what was taken over has it all
+        if not job.spec.needs or not self._home.keeps or job.process is not None:  # what was taken over has it all
             return await self._run(job)
+        if (keeper := await self._home.kept()) is None:
+            return UNKEPT
         try:
             provided = await keeper.provide(job)
             return provided if isinstance(provided, Failed) else await self._run(provided)

@@ -180,6 +180,8 @@ class Controlling:
         self._ready.set()
         if not beginning.cancelled() and (error := beginning.exception()) is not None:
             log.error("leases can't be kept", exc_info=error)
+        if self._runtime is not None and self._runtime.keeper is None:
+            self._runtime.keep(None)
 
     def resolve(self, needs: tuple[Need, ...]) -> tuple[Need, ...]:
         """Needs as they are leased on this machine. Raises UsageError."""

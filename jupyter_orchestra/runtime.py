@@ -79,6 +79,7 @@ class Runtime:
         self.master: Master | None = None
         self.keeper: Keeper | None = None
         self._unkept: list[e.LeaseCommand] = []  # what the keeper is told when it comes
+        self._keeping: asyncio.Event | None = None  # None: no keeper is to come
         self.epoch, self.max_unfinished, self.tiers = epoch, max_unfinished, dict(tiers or {})
         self.release: Callable[[Capture], None] = lambda capture: None  # told of snapshots that nobody needs any more
         self._inbox: deque[e.Event] = deque()
@@ -318,12 +319,30 @@ class Runtime:
         else:
             self.keeper.told(wish)
 
-    def keep(self, keeper: Keeper) -> None:
-        """On the loop: from now on this one acts on leases."""
+    def await_keeper(self) -> None:
+        """Before :meth:`run`: a keeper is to come, and nobody takes anything before it is there."""
+        self._keeping = asyncio.Event()
+
+    @property
+    def keeps(self) -> bool:
+        """Whether leases are kept, or are going to be."""
+        return self.keeper is not None or self._keeping is not None
+
+    async def kept(self) -> Keeper | None:
+        """Who acts on leases, once that is known; None: nobody."""
+        if self.keeper is None and self._keeping is not None:
+            await self._keeping.wait()
+        return self.keeper
+
+    def keep(self, keeper: Keeper | None) -> None:
+        """On the loop: from now on this one acts on leases; None: nobody ever will."""
         self.keeper = keeper
+        if self._keeping is not None:
+            self._keeping.set()
         wishes, self._unkept = self._unkept, []
-        for wish in wishes:
-            keeper.told(wish)
+        if keeper is not None:
+            for wish in wishes:
+                keeper.told(wish)
 
     def _announce_turn(self, picture: TurnView) -> None:
         if self.board.announce_turn(picture) and self.sink is not None:

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from ..core import events as e
 from ..core.needs import Need, spell
 from ..core.resources import ResourceView, lines_of, view_resources
-from ..errors import GatherTimeout, LeaseLost, RefusedError, UsageError
+from ..errors import GatherTimeout, LeaseLost, RefusedError, ResourceError, UsageError
 from .request import patience, read_needs
 
 if TYPE_CHECKING:
@@ -190,7 +190,8 @@ class Lease:
             raise UsageError("this lease is held already: ask for another one")
         runtime = self._client.runtime
         keeper = runtime.keeper
-        assert keeper is not None
+        if keeper is None:
+            raise ResourceError("leases can't be kept here: the kernel's log says why")
         self._id = f"lease-{uuid.uuid4().hex}"
         future = keeper.expect(self._id)
         answer = runtime.ask(

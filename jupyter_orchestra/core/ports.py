@@ -138,6 +138,9 @@ class Reporter(Audience, Protocol):
 class Lender(Protocol):
     """Gives one attempt what it needs while it works."""
 
+    async def needs_of(self, command: str) -> tuple[Need, ...]:
+        """What a script for the shell must hold while it runs. Raises ResourceError."""
+
     def lease(self, *needs: Need) -> AbstractAsyncContextManager[Held]:
         """Wait for all of it, and hold it as long as the block runs. Raises RefusedError or ResourceError."""
 

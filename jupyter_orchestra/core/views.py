@@ -209,7 +209,9 @@ def explain(machine: Machine, task: Task, now: float) -> str:
         ran = now - (task.started_at or now)
         if task.stopping:
             return head + f"was asked to stop and has not ended yet; it has run for {ran:.1f} s"
-        return head + f"has run for {ran:.1f} s (attempt {task.attempt})" + (f": {task.line}" if task.line else "")
+        wants = machine.controller.explain_task(task, now)  # an agent takes what it needs while it works
+        doing = f"it {wants}" if wants else task.line
+        return head + f"has run for {ran:.1f} s (attempt {task.attempt})" + (f": {doing}" if doing else "")
     if task.state is S.PAUSED:
         if task.yielded:
             wants = machine.controller.explain_task(task, now)

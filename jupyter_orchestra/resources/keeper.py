@@ -27,8 +27,10 @@ from ..errors import RefusedError, ResourceError
 from ..processes.threads import in_thread
 from ..processes.tree import Root, end_tree
 from .broker import Broker, Busy, Claim, Want
+from .commands import needs_of
 from .identity import machine_time
 from .ports import is_free
+from .tests import TestRunner
 
 log = logging.getLogger("jupyter_orchestra")
 
@@ -321,6 +323,12 @@ class LeaseKeeper:
         await self._end(id)
         self._home.post(e.LeaseReleased(self._home.now(), id))
 
+    @property
+    def tests(self) -> str:
+        """The command by which the project's tests are run, where it declares one."""
+        runner = self._providers.get("test-runner")
+        return runner.declared if isinstance(runner, TestRunner) else ""
+
     def lender(self, uid: str, attempt: int) -> TaskLender:
         """Who gives one attempt what it needs while it works."""
         return TaskLender(self, self._home, uid, attempt)
@@ -389,6 +397,10 @@ class TaskLender:
     def __init__(self, keeper: LeaseKeeper, home: Home, uid: str, attempt: int) -> None:
         self._keeper, self._home, self._uid, self._attempt = keeper, home, uid, attempt
         self._count = 0
+
+    async def needs_of(self, command: str) -> tuple[Need, ...]:
+        """What a script for the shell must hold while it runs."""
+        return needs_of(command, self._keeper.tests)
 
     @contextlib.asynccontextmanager
     async def lease(self, *needs: Need) -> AsyncIterator[Held]:

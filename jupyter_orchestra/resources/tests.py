@@ -80,9 +80,14 @@ class TestRunner:
         self._launcher, self._declared, self._approved, self._environment = launcher, declared, approved, environment
         self._runs = 0
 
+    @property
+    def declared(self) -> str:
+        """The command that the project's file names; empty when it names none."""
+        return self._declared.tests.command if self._declared.tests else ""
+
     def command(self, project: Path) -> str | None:
         """What runs the tests of `project`, for the shell; None when it is not known."""
-        return self._declared.tests.command if self._declared.tests else detect(project)
+        return self.declared or detect(project)
 
     def capacities(self) -> Mapping[str, int]:
         """One, for each checkout."""

@@ -24,7 +24,6 @@ from ..models.calls import Arguments
 from ..models.keys import hide_keys
 from ..models.values import Call, ToolSpec
 from ..processes.threads import in_thread
-from ..resources.commands import needs_of
 from .agent_files import Told, Tree, text_of
 from .agent_inputs import describe_inputs
 from .agent_prompt import RESULT_TAKEN
@@ -182,11 +181,12 @@ class Hands:
     async def _with_what_it_takes(self, command: str, seconds: float, box: Box, network: bool) -> str:
         """Run a command with the leases that it needs: tests take the test runner, a server takes a port."""
         lender = self._job.lender
-        needs = needs_of(command)
-        if lender is None or not needs:
+        if lender is None:
             return await self._runs.command(command, seconds, box, network)
-        self._voice.progress(None, f"waits for {spell_all(needs)}")
         try:
+            if not (needs := await lender.needs_of(command)):
+                return await self._runs.command(command, seconds, box, network)
+            self._voice.progress(None, f"waits for {spell_all(needs)}")
             async with lender.lease(*needs) as held:
                 return await self._runs.command(command, seconds, box, network, held.environment)
         except (RefusedError, ResourceError) as error:
