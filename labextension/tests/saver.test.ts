@@ -105,6 +105,50 @@ describe('an acknowledgement', () => {
     expect(safe).toEqual([one]);
   });
 
+  test('is no reason to ask the person who saves meanwhile: theirs comes after ours', async () => {
+    const { context, saver, safe } = saving();
+    saver.add(one);
+    await pass(1000);
+    const theirs = context.save();
+    await pass(1000);
+    expect(context.saves).toHaveLength(1);
+    context.saves[0]!.end();
+    await pass(0);
+    expect([context.saves.length, safe]).toEqual([2, [one]]);
+    saver.add(two);
+    await pass(1000);
+    expect(context.saves).toHaveLength(2);
+    context.saves[1]!.end();
+    await theirs;
+    await pass(1000);
+    expect(context.saves).toHaveLength(3);
+  });
+
+  test('that fails lets the person save, and that they declined is their answer to both', async () => {
+    const { context, saver } = saving();
+    saver.add(one);
+    await pass(1000);
+    void context.save();
+    context.saves[0]!.fail(new Error('disk full'));
+    await pass(0);
+    expect(context.saves).toHaveLength(2);
+    context.saves[1]!.end();
+    await pass(20_000);
+    const theirs = context.save();
+    context.saves[2]!.fail(cancelled);
+    await expect(theirs).rejects.toBe(cancelled);
+    await pass(1000);
+    expect(context.saves).toHaveLength(3);
+  });
+
+  test('is nobody\'s business any more once the page is closed', async () => {
+    const { context, saver } = saving();
+    const { save } = Context.prototype;
+    expect(context.save).not.toBe(save);
+    saver.dispose();
+    expect(context.save).toBe(save);
+  });
+
   test('is tried again after a failure, ever more slowly', async () => {
     const { context, saver, safe } = saving();
     saver.add(one);

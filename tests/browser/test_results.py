@@ -245,6 +245,34 @@ def _hold(route: Route, held: list[Route], first_save: bool = False) -> None:
     held.append(route)
 
 
+def test_who_saves_while_a_result_is_being_saved_is_asked_nothing(desk: Desk, gate: Gate) -> None:
+    page = desk.open(LOAD, gate.cell("slow", "'came'"), "").load()
+    page.run("c1")
+    page.save()
+    written: list[str] = []
+    held: list[Route] = []
+    page.page.route("**/api/contents/**", lambda route: _hold_what_follows_a_write(route, written, held))
+    gate.open()
+    page.wait_result("slow")
+    page.until(lambda: held, "the page does not save")
+    page.in_panel("panel.saved = 0; void panel.context.save().then(() => panel.saved++);")
+    page.in_panel("await fetch(`${location.origin}/api/contents/${panel.context.path}?content=0`);")
+    held[0].continue_()
+    page.until(lambda: page.in_panel("return panel.saved;") or page.dialog().count(), "nothing is saved")
+    assert page.dialog().count() == 0
+    assert len(written) == 2
+
+
+def _hold_what_follows_a_write(route: Route, written: list[str], held: list[Route]) -> None:
+    """Keep the first question after the first write back: the page does not know yet what it wrote."""
+    if route.request.method == "PUT":
+        written.append(route.request.url)
+    elif written and not held:
+        held.append(route)
+        return
+    route.continue_()
+
+
 def test_a_result_follows_a_renamed_notebook(desk: Desk, gate: Gate) -> None:
     page = desk.open(LOAD, gate.cell("moved", "'came'"), "").load()
     page.run("c1")

@@ -38,6 +38,8 @@ export class Saver implements IDisposable {
     private readonly _holds: (receipt: IReceipt) => boolean,
     private readonly _safe: (receipt: IReceipt) => void
   ) {
+    this._write = _context.save;
+    _context.save = this._inTurn;
     _context.saveState.connect(this._onSaveState, this);
     _dialogs.closed.connect(this._onDialogClosed, this);
   }
@@ -50,6 +52,9 @@ export class Saver implements IDisposable {
     this._isDisposed = true;
     clearTimeout(this._timer);
     Signal.clearData(this);
+    if (this._context.save === this._inTurn) {
+      this._context.save = this._write;
+    }
   }
 
   /** The document has changed by this result: acknowledge it when it is saved. */
@@ -69,7 +74,7 @@ export class Saver implements IDisposable {
   }
 
   private _schedule(pause: number): void {
-    if (this._isDisposed || this._mine || this._declined || this._timer !== undefined) {
+    if (this._isDisposed || this._mine !== null || this._declined || this._timer !== undefined) {
       return;
     }
     this._timer = setTimeout(() => {
@@ -80,7 +85,7 @@ export class Saver implements IDisposable {
 
   private async _save(): Promise<void> {
     await this._context.ready;
-    if (this._isDisposed || this._waiting.size === 0 || this._mine || this._declined) {
+    if (this._isDisposed || this._waiting.size === 0 || this._mine !== null || this._declined) {
       return;
     }
     const { model, contentsModel } = this._context;
@@ -93,18 +98,32 @@ export class Saver implements IDisposable {
       return;
     }
     const saved = [...this._waiting.values()];
-    this._mine = true;
+    this._mine = this._write.call(this._context);
     try {
-      await this._context.save();
+      await this._mine;
       this._failures = 0;
-      this._mine = false;
+      this._mine = null;
       this._settle(saved);
       this._next(GATHER);
     } catch (reason) {
-      this._mine = false;
+      this._mine = null;
       this._failed(reason);
     }
   }
+
+  /**
+   * A save by anybody else, who can't know that this one is under way: it comes after it.
+   *
+   * Until a save knows what it wrote, another would take that for somebody else's change and ask the person about it.
+   */
+  private _inTurn = async (): Promise<void> => {
+    await this._mine?.catch(reason => {
+      if (isDeclined(reason)) {
+        throw reason; // the person has been asked, and need not be asked twice
+      }
+    });
+    return this._write.call(this._context);
+  };
 
   private _settle(saved: readonly IReceipt[]): void {
     for (const receipt of saved) {
@@ -117,8 +136,7 @@ export class Saver implements IDisposable {
   }
 
   private _failed(reason: unknown): void {
-    const { name } = reason as Error;
-    if (name === 'ModalCancelError' || name === 'ModalDuplicateError') {
+    if (isDeclined(reason)) {
       // The person was asked about a changed file and left it: they will save when they want to.
       this._isSaving = false;
       this._declined = true;
@@ -139,24 +157,30 @@ export class Saver implements IDisposable {
     if (state.startsWith('completed')) {
       this._declined = false;
     }
-    if (!this._isSaving && !this._mine) {
+    if (!this._isSaving && this._mine === null) {
       this._next(state === 'failed' ? FIRST_PAUSE : GATHER);
     }
   }
 
   private _onDialogClosed(): void {
     // A save that the person cancels in a dialog ends without another signal.
-    this._isSaving = this._isSaving && this._mine;
+    this._isSaving = this._isSaving && this._mine !== null;
     this._next(GATHER);
   }
 
+  private readonly _write: () => Promise<void>;
   private _waiting = new Map<string, IReceipt>();
   private _timer: ReturnType<typeof setTimeout> | undefined;
-  private _mine = false;
+  private _mine: Promise<void> | null = null;
   private _isSaving = false;
   private _declined = false;
   private _failures = 0;
   private _isDisposed = false;
+}
+
+/** Whether the person was asked about a file that changed on disk, and left it. */
+function isDeclined(reason: unknown): boolean {
+  return ['ModalCancelError', 'ModalDuplicateError'].includes((reason as Error).name);
 }
 
 function idOf({ uid, attempt }: IReceipt): string {
