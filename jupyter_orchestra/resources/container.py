@@ -77,7 +77,6 @@ class ContainerProvider:
     def __init__(self, declared: Declared, approved: Approved | None, owner: str, living: marks.Living) -> None:
         self._declared, self._approved, self._owner, self._living = declared, approved, owner, living
         self._engine: Engine | None = None
-        self._kept: dict[tuple[str, str], str] = {}  # by lease and name: what this runtime had before a restart
 
     def capacities(self) -> Mapping[str, int]:
         """How many of each may run at once."""
@@ -100,25 +99,20 @@ class ContainerProvider:
         await ensure_approved(self._approved, f"start the container {name}", what)
         if self._engine is None:
             await self.sweep()
-        if (kept := self._kept.pop((grant.lease, name), "")) and (given := await self._given(kept, name, container)):
-            return given
         return await self._own(name, container, grant)
 
     async def sweep(self) -> list[str]:
         """Remove the containers of nobody any more; see `marks.is_leftover`. Their names. Raises ResourceError."""
         engine = self._engine = self._engine or await find_engine()
-        labels = (f'{{{{index .Config.Labels "{label}"}}}}' for label in (MARK, NAME))
-        form = "\t".join(("{{.Name}}", *labels))
+        form = f'{{{{.Name}}}}\t{{{{index .Config.Labels "{MARK}"}}}}'
         gone = []
         for found in await self._listed(f"label={MARK}"):
             with contextlib.suppress(ResourceError):  # another may have removed it meanwhile
                 told = await call((engine.program, "inspect", "--format", form, found), _PROBE)
-                called, text, name = told.lstrip("/").split("\t")
+                called, text = told.lstrip("/").split("\t")
                 if await in_thread(None, marks.is_leftover, text, self._owner, self._living):
                     await remove(engine, found)
                     gone.append(called)
-                elif (mark := marks.read(text)) is not None and mark.owner == self._owner:
-                    self._kept[mark.lease, name] = called
         return gone
 
     async def _listed(self, *filters: str) -> list[str]:

@@ -248,16 +248,6 @@ def test_what_a_killed_kernel_left_is_removed_by_the_next_one(store: PodmanStore
     assert store.containers == []
 
 
-def test_a_task_that_outlived_its_kernel_keeps_its_container(store: PodmanStore, tmp_path: Path, owner: str) -> None:
-    dead = Dead(tmp_path, owner)
-
-    async def act(provision: Provision) -> None:
-        assert provision.environment["CONTAINER"] == dead.name
-        assert store.containers == [dead.name]
-
-    held(act, provider(tmp_path, owner), grant(tmp_path))
-
-
 def test_what_another_dead_notebook_left_is_removed_once_nothing_of_it_lives(
     store: PodmanStore, tmp_path: Path, owner: str
 ) -> None:
