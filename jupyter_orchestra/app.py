@@ -73,6 +73,7 @@ class App:
         self._made: Runtime | None = None
         self._keeper: Housekeeper | None = None
         self._told = 0
+        self._told_lost: set[tuple[str, int]] = set()  # (uid, attempt)
         self._nesting = Nesting()
         self.context = CellContext(shell, self._notebook(), NotebookSnapshots(lambda: self.journal))
         self.client = Client(self.runtime, self.context)
@@ -138,7 +139,7 @@ class App:
             journal.rebuild(machine.tasks.values())
         mark = journal.folder.name
         self._sweep(mark)
-        launcher = self.controlling.make_launcher(mark, machine, self.config.grace)
+        launcher = self.controlling.make_launcher(mark, machine, self.config.grace, self.config.max_processes)
         runtime = Runtime(
             journal, self._workers(launcher, mark), journal.runs, machine=machine, epoch=journal.epoch,
             max_unfinished=self.config.max_unfinished, tiers=self.conversing.tiers(),
@@ -410,14 +411,12 @@ class App:
         news, self._told = self._journal.notices[self._told :], len(self._journal.notices)
         for notice in news:
             print(f"jupyter_orchestra: {notice}")
-        if self._told_lost or self._runtime is None:
+        if self._runtime is None:
             return
-        self._told_lost = True
-        views = self._runtime.board.all()
-        for view in (view for view in views if view.state == "lost" and view.needs_you):
-            print(f"jupyter_orchestra: {view.name} was lost: {view.reason}; {view.needs_you}")
-
-    _told_lost = False
+        for view in self._runtime.board.lost():
+            if view.needs_you and (view.uid, view.attempt) not in self._told_lost:
+                self._told_lost.add((view.uid, view.attempt))
+                print(f"jupyter_orchestra: {view.name} was lost: {view.reason}; {view.needs_you}")
 
     def _bring_back(self, uids: Collection[str]) -> None:
         self.magics.bring_back(uids)

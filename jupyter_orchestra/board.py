@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable
 
+from .core.model import State
 from .core.talk import TurnView
 from .core.views import TaskView
 
@@ -18,6 +19,7 @@ class Board:
     def __init__(self) -> None:
         self._views: dict[str, TaskView] = {}
         self._names: dict[str, str] = {}
+        self._lost: set[str] = set()
         self._turns: dict[int, TurnView] = {}
         self._changed = threading.Condition()
         self._waiters: set[Callable[[], None]] = set()
@@ -45,6 +47,7 @@ class Board:
             if old is not None and old.name != view.name and self._names.get(old.name) == view.uid:
                 del self._names[old.name]
             self._views[view.uid] = view
+            (self._lost.add if view.state is State.LOST else self._lost.discard)(view.uid)
             if self._may_bear(view):
                 self._names[view.name] = view.uid
             self._notify()
@@ -59,6 +62,7 @@ class Board:
         """Take a forgotten task down."""
         with self._changed:
             view = self._views.pop(uid, None)
+            self._lost.discard(uid)
             if view is not None and self._names.get(view.name) == uid:
                 del self._names[view.name]
             self._notify()
@@ -103,6 +107,12 @@ class Board:
         """All views, in the order of dispatch."""
         with self._changed:
             views = list(self._views.values())
+        return sorted(views, key=lambda view: view.order)
+
+    def lost(self) -> list[TaskView]:
+        """The views of those that are lost, in the order of dispatch."""
+        with self._changed:
+            views = [self._views[uid] for uid in self._lost]
         return sorted(views, key=lambda view: view.order)
 
     def names(self) -> list[str]:

@@ -38,6 +38,9 @@ class Orchestra(SingletonConfigurable):
         min=0.0,
         help="Seconds that kernel and shell tasks run on after the kernel died, for its successor to take them over.",
     ).tag(config=True)
+    max_processes = Int(
+        1000, min=1, help="Processes of one task that may live at once (on Linux); one with more is ended."
+    ).tag(config=True)
     notebook_slots = Int(cores(), min=1, help="Notebook tasks that run at once.").tag(config=True)
     loop_slots = Int(64, min=1, help="Loop tasks that run at once.").tag(config=True)
     warm_kernels = Int(1, min=0, help="Idle kernels kept ready after the first use.").tag(config=True)

@@ -9,6 +9,7 @@ import os
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +19,7 @@ from .core import events as e
 from .core.machine import Machine
 from .core.model import Ask, Task
 from .core.needs import Need
-from .core.ports import Launcher, Provider
+from .core.ports import Launcher, Limits, Provider
 from .core.resources import lines_of, view_resources
 from .core.views import explain
 from .errors import OrchestraError, UsageError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("jupyter_orchestra")
 
 RENEW = 5.0  # seconds between two signs of life
+LATE = 7.0  # seconds without a chance to say one: code in this kernel let nothing else run
 UNHEARD = 7.0  # seconds without a word of the supervisor after which its processes count as hung
 PATIENCE = 10.0  # seconds that a cell waits until leases can be kept
 PARTS = ("keeper", "container", "database", "machine", "server", "tests")
@@ -62,6 +64,7 @@ class Controlling:
         self._steward = ""  # the file in which a supervisor says which tasks outlive this kernel
         self._launcher: SupervisedLauncher | None = None
         self._runtime: Runtime | None = None
+        self._renewed = time.monotonic()
 
     @property
     def project(self) -> Path:
@@ -87,8 +90,16 @@ class Controlling:
             print(f"jupyter_orchestra: {error}", file=sys.stderr)
             self._found = self._found[0], {}
 
-    def make_launcher(self, mark: str, machine: Machine, grace: float) -> Launcher:
-        """What starts processes: where that can be had, through a supervisor, so that tasks outlive this kernel."""
+    def make_launcher(self, mark: str, machine: Machine, grace: float, processes: int) -> Launcher:
+        """What starts processes: where that can be had, through a supervisor, so that tasks outlive this kernel.
+
+        Parameters
+        ----------
+        grace
+            Seconds for which they do so.
+        processes
+            What one task may have at once.
+        """
         from .processes.launcher import LocalLauncher
 
         if (folder := self._own_folder(mark)) is None or sys.platform != "linux":
@@ -103,6 +114,7 @@ class Controlling:
             grace=grace,
             adopted=[process.pid for process in machine.survivors()],
             environment={"ORCHESTRA_RUNTIME": mark},
+            limits=Limits(processes=processes),
         )
         return self._launcher
 
@@ -173,8 +185,9 @@ class Controlling:
 
     def renew(self) -> None:
         """On the runtime's loop, each :data:`RENEW` seconds: who holds leases and still lives?"""
+        before, self._renewed = self._renewed, time.monotonic()
         if self._keeper is not None:
-            self._keeper.renew()
+            self._keeper.renew(blind=self._renewed - before > LATE)
 
     def _begun(self, beginning: asyncio.Task[None]) -> None:
         self._ready.set()

@@ -246,7 +246,7 @@ class Sink(Protocol):
 
 
 class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a tree of processes may take; beyond it is killed. None: no limit."""
+    """What a tree of processes may take; beyond it is killed. None: no limit but its launcher's."""
 
     memory: int | None = None  # bytes of resident memory, the whole tree
     processes: int | None = None  # living at once
@@ -276,6 +276,14 @@ class Running(Protocol):
     def left(self) -> bool:
         """Whether it was left to the next kernel: from then on nothing here touches it."""
 
+    @property
+    def lost(self) -> bool:
+        """Whether it ended because who owned it was killed."""
+
+    @property
+    def killed_for(self) -> str:
+        """Why it was killed when neither its user nor itself did that, such as a limit that it exceeded; empty else."""
+
     async def wait(self) -> int:
         """Its exit code, once it has ended; minus the signal that ended it."""
 
@@ -287,6 +295,9 @@ class Running(Protocol):
 
     def keep(self, lease: str) -> None:
         """Let it outlive this kernel, under that lease; empty: let it not."""
+
+    def limit(self, limits: Limits) -> None:
+        """Set what its tree may take from now on. Memory that it has already does not count."""
 
     async def end(self) -> None:
         """Kill its whole tree, and come back when nothing of it lives."""

@@ -19,7 +19,7 @@ import msgspec
 import psutil
 
 from ..core.model import Process
-from ..core.ports import Launch
+from ..core.ports import Launch, Limits
 from .spool import SpoolReader
 from .threads import in_thread, submit
 from .tree import Root, end_tree, signal_below, signal_strays, started
@@ -83,7 +83,8 @@ class LocalRunning:
     """A child of this process, and everything that it started. Its user calls `end` at last, however it ended."""
 
     process: Process
-    left = False
+    left = lost = False
+    killed_for = ""
 
     def __init__(self, child: subprocess.Popen[bytes], launch: Launch, mark: str, launcher: LocalLauncher) -> None:
         self._child = child
@@ -121,6 +122,9 @@ class LocalRunning:
 
     def keep(self, lease: str) -> None:
         """It ends with this process."""
+
+    def limit(self, limits: Limits) -> None:
+        """It may take what it likes: nobody watches over it."""
 
     async def end(self) -> None:
         """Kill its whole tree, and come back when nothing of it lives (or 2 s have not sufficed)."""

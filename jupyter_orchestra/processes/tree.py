@@ -1,7 +1,8 @@
 """Ends whole trees of processes, also what left their session; knows no tasks, only ids and a mark that they carry.
 
-A process belongs to a tree when it descends from the root, is in the root's session or process group, or when its
-initial environment carries the mark (``NAME=VALUE``): a child that was forked twice and left the session still does.
+A process belongs to a tree when it is in the session or process group of its root, when its initial environment carries
+its mark (``NAME=VALUE``), as that of a child does that was forked twice and left the session, or when it descends from
+one of these.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def sweep(mark: str, spared: int = 0) -> set[int]:
 
 
 def _below(pid: int) -> set[int]:
-    return {pid, *_descendants(pid, list(_processes("")))} if pid else set()
+    return {pid, *_descendants({pid}, list(_processes("")))} if pid else set()
 
 
 def signal_strays(number: int, mark: str, root: Root) -> None:
@@ -97,8 +98,9 @@ def members(mark: str, root: Root | None = None) -> set[int]:
     seen = list(_processes(mark))
     found = {process.pid for process in seen if process.marked}
     if root is not None and _still_its(root):
-        found |= {p.pid for p in seen if root.pid in (p.pid, p.session, p.group)} | _descendants(root.pid, seen)
-    return found - _protected(seen)
+        found |= {root.pid} | {p.pid for p in seen if root.pid in (p.pid, p.session, p.group)}
+    found |= _descendants(found, seen)
+    return found.intersection(process.pid for process in seen) - _protected(seen)
 
 
 def is_stopped(pid: int, around: bool) -> bool:
@@ -136,12 +138,12 @@ def _still_its(root: Root) -> bool:
     return not now or not root.started or abs(now - root.started) < 0.05
 
 
-def _descendants(pid: int, seen: list[_Seen]) -> set[int]:
+def _descendants(pids: set[int], seen: list[_Seen]) -> set[int]:
     children: dict[int, list[int]] = {}
     for process in seen:
         children.setdefault(process.parent, []).append(process.pid)
     found: set[int] = set()
-    ahead = [pid]
+    ahead = list(pids)
     while ahead:
         fresh = [child for child in children.get(ahead.pop(), ()) if child not in found]
         found.update(fresh)

@@ -1,4 +1,4 @@
-"""What a supervisor says of the leases of a kernel that is gone; it knows neither broker nor who waits."""
+"""What a supervisor says of those that work under the leases of its kernel; it knows neither broker nor who waits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Living(msgspec.Struct, frozen=True):
     """What works on under a lease."""
 
     mark: str  # NAME=VALUE that its processes carry
-    stopped: bool  # by nobody who may
+    ran: float  # when it was last seen not to stand still, unless somebody who may has paused it; the machine's time
 
 
 class Steward(msgspec.Struct, frozen=True):
@@ -33,7 +33,7 @@ def read(path: Path) -> Steward | None:
     """The steward whose beat is at a path; None where none lives."""
     try:
         who, spoken, state, clients, *lines = path.read_text().split("\n")
-        living = {id: Living(mark, stopped == "1") for id, mark, stopped in (line.split("\t") for line in lines)}
+        living = {id: Living(mark, float(ran)) for id, mark, ran in (line.split("\t") for line in lines)}
         process = identity.read(who)
         pids = frozenset(map(int, clients.split()))
         found = Steward(process, float(spoken), state == "settling", pids, living)
@@ -50,7 +50,7 @@ def looked_after(
     Parameters
     ----------
     ttl : float
-        Seconds that a lease lasts from its steward's last word.
+        Seconds that a lease lasts from when its steward last saw that its holder runs.
     alive : callable
         Whether the process of a party lives.
     """
@@ -58,23 +58,24 @@ def looked_after(
     behind: set[tuple[str, str]] = set()
     seen = []
     for row in rows:
-        if row.claim.steward and not alive(row.party):
+        if row.claim.steward:
             if row.claim.steward not in known:
                 known[row.claim.steward] = read(Path(row.claim.steward))
             if (steward := known[row.claim.steward]) is not None:
-                row, holds = _as_told(row, steward, ttl)
+                row, holds = _as_told(row, steward, ttl, alive(row.party))
                 if holds:
                     behind.add((row.party, row.claim.id))
         seen.append(row)
     return seen, lambda row: (row.party, row.claim.id) in behind or alive(row.party)
 
 
-def _as_told(row: Row, steward: Steward, ttl: float) -> tuple[Row, bool]:
-    renewed = max(row.expires, steward.spoken + ttl)
+def _as_told(row: Row, steward: Steward, ttl: float, alive: bool) -> tuple[Row, bool]:
+    if (living := steward.living.get(row.claim.id)) is not None:  # also while code in its kernel lets nothing else run
+        claim = msgspec.structs.replace(row.claim, marks=(living.mark,))
+        return msgspec.structs.replace(row, claim=claim, expires=max(row.expires, living.ran + ttl)), True
+    if alive:
+        return row, True
     if steward.settling or identity.read(row.party).pid in steward.clients:  # it has not ended the rest yet
-        return msgspec.structs.replace(row, expires=renewed), True
-    living = steward.living.get(row.claim.id)
-    if living is None:  # nothing of it lives: there is nothing to end
-        return msgspec.structs.replace(row, claim=msgspec.structs.replace(row.claim, fence="token")), False
-    claim = msgspec.structs.replace(row.claim, marks=(living.mark,))
-    return msgspec.structs.replace(row, claim=claim, expires=row.expires if living.stopped else renewed), True
+        return msgspec.structs.replace(row, expires=max(row.expires, steward.spoken + ttl)), True
+    # Nothing of it lives: there is nothing to end.
+    return msgspec.structs.replace(row, claim=msgspec.structs.replace(row.claim, fence="token")), False

@@ -8,26 +8,26 @@ import errno
 import os
 import secrets
 import signal
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..core.model import Process
-from ..core.ports import Launch
-from ..processes.launcher import MARK, around, read_spool
-from ..processes.terminal import resized, typed
+from ..core.ports import Launch, Limits
+from ..processes.launcher import MARK, around
 from ..processes.threads import in_thread
 from ..processes.tree import Root, end_tree
 from .link import Link, connect, reach
+from .running import LOST, End, SupervisedRunning, merged
 from .values import Beat, Held
 from .wire import Message
 
 GRACE = 600.0  # seconds that processes may run on without a kernel
+ENDING = 3.0  # seconds in which a supervisor has ended a tree
 CLOSING = 8.0  # seconds in which everything has ended
+R = TypeVar("R", SupervisedRunning, SupervisedRunning | None)
 SAME = 0.001  # seconds by which two notes of one start may differ
-LOST = "its supervisor was killed"
-End = tuple[int, str]  # exit code, and why it was killed
 
 
 class SupervisedLauncher:
@@ -48,6 +48,8 @@ class SupervisedLauncher:
         The first processes of what will be adopted.
     environment
         What all that it starts has in its environment, unless the launch says otherwise.
+    limits
+        What each launch may take, unless it says otherwise.
     """
 
     outlived = True
@@ -60,28 +62,27 @@ class SupervisedLauncher:
         grace: float = GRACE,
         adopted: Collection[int] = (),
         environment: Mapping[str, str] | None = None,
+        limits: Limits = Limits(),  # noqa: B008 (it never changes)
     ) -> None:
         self.on_beat: Callable[[Beat], None] = lambda beat: None
         self._folder, self._mark, self._grace = folder, mark, grace
-        self._adopted, self._environment = tuple(adopted), dict(environment or {})
+        self._adopted, self._environment, self.limits = tuple(adopted), dict(environment or {}), limits
         self._heard = 0.0  # when the supervisor last said something, on the loop's clock
         self._link: Link | None = None
         self._reaching = asyncio.Lock()
-        self._leaving = self._closed = False
+        self._closed = False
+        self.leaving = False  # what is kept is left to the next kernel
         self._held: dict[int, Held] = {}  # what is ours: started here, or adopted
         self._ends: dict[int, asyncio.Future[End]] = {}
-        self._beats: dict[int, Beat] = {}
-        self._sweeps: set[asyncio.Task[None]] = set()
+        self.beats: dict[int, Beat] = {}
+        self._sweeps: set[asyncio.Task[None]] = set()  # of what died with a supervisor
+        self._unwanted: set[asyncio.Task[None]] = set()  # ends of what nobody waited for
+        self._looked = False  # for a supervisor of an earlier kernel
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="orchestra-sweep")
 
     async def start(self, launch: Launch) -> SupervisedRunning:
         """Start it. Its environment gets one more variable, ``ORCHESTRA_LAUNCH``. Raises OSError."""
-        starting = asyncio.ensure_future(self._start(launch))
-        try:
-            return await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            starting.add_done_callback(self._unwanted)
-            raise
+        return await self._or_ended(self._start(launch))
 
     async def adopt(self, process: Process, spool: Path) -> SupervisedRunning | None:
         """What an earlier kernel started, whether it still runs or has ended meanwhile; None when it is gone.
@@ -91,6 +92,9 @@ class SupervisedLauncher:
         spool
             What `read` reads.
         """
+        return await self._or_ended(self._adopt(process, spool))
+
+    async def _adopt(self, process: Process, spool: Path) -> SupervisedRunning | None:
         for held in await self.launches():
             if held.pid == process.pid and abs(held.started - process.started) < SAME:
                 return self._taken(held, spool)
@@ -101,8 +105,9 @@ class SupervisedLauncher:
         link = await self._reached(boot=False)
         if link is None:
             return ()
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             return tuple(_held(fields) for fields in (await link.ask("list"))["launches"])
+        await asyncio.gather(*self._sweeps)
         return ()
 
     async def look(self) -> None:
@@ -116,7 +121,7 @@ class SupervisedLauncher:
 
     async def release(self) -> None:
         """Leave what outlives this kernel to the next one; from now on nothing here touches it."""
-        self._leaving = True
+        self.leaving = True
 
     async def forsake(self) -> None:
         """From now on nothing outlives this kernel, whenever it ends."""
@@ -129,28 +134,39 @@ class SupervisedLauncher:
         link = await self._reached(boot=False)
         self._closed = True
         if link is not None:
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(CLOSING):
-                    await (link.ask("settle") if self._leaving else link.ask("close"))
+            try:
+                await link.ask("settle" if self.leaving else "close", CLOSING)
+            except OSError:  # it was killed, or hung
+                await self._end_lost(list(self._held.values()))
             link.close()
-        await asyncio.gather(*self._sweeps)
+        await asyncio.gather(*self._sweeps, *self._unwanted)
         self._threads.shutdown(wait=False)
 
     # for what runs
 
-    async def _end(self, launch: int) -> None:
+    async def end(self, held: Held) -> None:
         if self._link is not None:
-            with contextlib.suppress(OSError):
-                await self._link.ask("end", launch=launch)
+            answer = asyncio.ensure_future(self._link.ask("end", launch=held.launch))
+            answer.add_done_callback(_taken_note_of)
+            done, _ = await asyncio.wait({answer}, timeout=ENDING)
+            if not done:  # a supervisor that hangs is not waited for
+                await self._kill(held)
+                return
+            if answer.exception() is None:
                 return
         await asyncio.gather(*self._sweeps)
 
-    async def _settle(self) -> None:
+    async def settle(self) -> None:
         if self._link is not None:
-            with contextlib.suppress(OSError):  # it is gone, and so is what was signalled
+            with contextlib.suppress(OSError):
                 await self._link.ask("settle")
+                return
+        await asyncio.gather(*self._sweeps)  # it is gone, and so is what was signalled
 
-    def _tell(self, op: str, launch: int, **fields: Any) -> None:
+    async def _kill(self, held: Held) -> None:
+        await in_thread(self._threads, end_tree, held.mark, Root(held.pid, held.started))
+
+    def tell(self, op: str, launch: int, **fields: Any) -> None:
         if self._link is not None:
             with contextlib.suppress(OSError):  # it is gone, and with it what this was for
                 self._link.tell(op, launch=launch, **fields)
@@ -160,10 +176,10 @@ class SupervisedLauncher:
             self._ends[launch] = asyncio.get_running_loop().create_future()
         return self._ends[launch]
 
-    def _forget(self, launch: int) -> None:
+    def forget(self, launch: int) -> None:
         self._held.pop(launch, None)
         self._ends.pop(launch, None)
-        self._beats.pop(launch, None)
+        self.beats.pop(launch, None)
 
     # starting
 
@@ -171,10 +187,10 @@ class SupervisedLauncher:
         launch.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         mark = f"{MARK}={secrets.token_hex(8)}"
         os.close(os.open(launch.spool, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        order = _order(launch, mark, self._environment)
+        order = _order(launch, mark, self._environment, self.limits)
         try:
             reply = await self._ask_to_start(order)
-        except ConnectionError:  # the supervisor was killed, or came to its end, just now
+        except (ConnectionError, TimeoutError):  # the supervisor was killed, came to its end, or hung
             reply = await self._ask_to_start(order)
         self._heard = asyncio.get_running_loop().time()
         spool = os.fspath(launch.spool)
@@ -190,13 +206,25 @@ class SupervisedLauncher:
         async with self._reaching:
             if self._link is not None or self._closed:
                 return self._link
-            self._link = await connect(self._folder, self._grace, self._new_link)
-            if self._link is not None:
-                await self._link.ask("drop", kept=self._adopted)
-            elif boot:
+            await asyncio.gather(*self._sweeps)  # what died with the last one has ended before anything new begins
+            self._link = await self._found()
+            if self._link is None and boot:
                 self._link = await reach(self._folder, self._mark, self._grace, self._new_link)
             self._heard = asyncio.get_running_loop().time()
             return self._link
+
+    async def _found(self) -> Link | None:
+        """The connection to a supervisor that is there, which has ended what is not to be adopted."""
+        link = await connect(self._folder, self._grace, self._new_link)
+        if link is not None:
+            try:
+                await link.ask("drop", kept=self._adopted)
+            except OSError:  # it was killed just now, or hung
+                link, self._looked = None, False
+        if link is None and not self._looked:
+            await self._end_lost([])  # it is gone, but perhaps not all that it owned
+        self._looked = True
+        return link
 
     def _new_link(self) -> Link:
         return Link(self._on_event, self._on_lost)
@@ -208,10 +236,20 @@ class SupervisedLauncher:
             end.set_result((held.code, held.killed_for))
         return SupervisedRunning(self, held, spool, end)
 
-    def _unwanted(self, starting: asyncio.Task[SupervisedRunning]) -> None:
-        """Nobody waits for it any more."""
-        if not starting.cancelled() and starting.exception() is None:
-            self._sweep(starting.result().end())
+    async def _or_ended(self, coming: Coroutine[object, object, R]) -> R:
+        """What comes. Who is cancelled meanwhile waits until it has come and ended: it may not live unknown."""
+        task = asyncio.ensure_future(coming)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.shield(_keep(self._unwanted, self._end_unwanted(task)))
+            raise
+
+    @staticmethod
+    async def _end_unwanted(coming: asyncio.Task[R]) -> None:
+        with contextlib.suppress(OSError):
+            if (running := await coming) is not None:
+                await running.end()
 
     # what the supervisor says
 
@@ -229,7 +267,7 @@ class SupervisedLauncher:
     def _on_beat(self, fields: dict[str, Any]) -> None:
         launch = fields.pop("launch")
         if (held := self._held.get(launch)) is not None:
-            self._beats[launch] = beat = Beat(held.pid, held.started, **fields)
+            self.beats[launch] = beat = Beat(held.pid, held.started, **fields)
             self.on_beat(beat)
 
     def _on_lost(self, link: Link) -> None:
@@ -238,100 +276,20 @@ class SupervisedLauncher:
             return
         self._link = None
         if not self._closed:
-            lost = [held for held in self._held.values() if not self._end_of(held.launch).done()]
-            self._sweep(self._end_lost(lost))
+            _keep(self._sweeps, self._end_lost(list(self._held.values())))
 
     async def _end_lost(self, lost: list[Held]) -> None:
+        """Kill what is left of these launches, and of those that nobody has adopted yet."""
         ends = [self._end_of(held.launch) for held in lost]
-        roots = [(held.mark, Root(held.pid, held.started)) for held in lost]
-        await asyncio.gather(*(in_thread(self._threads, end_tree, mark, root) for mark, root in roots))
+        marks = [f"{name}={value}" for name, value in self._environment.items()]
+        rest = [in_thread(self._threads, end_tree, mark) for mark in marks]
+        await asyncio.gather(*map(self._kill, lost), *rest)
         for end in ends:
             if not end.done():
                 end.set_result((-signal.SIGKILL, LOST))
 
-    def _sweep(self, work: Any) -> None:
-        sweep = asyncio.ensure_future(work)
-        self._sweeps.add(sweep)
-        sweep.add_done_callback(self._sweeps.discard)
 
-
-class SupervisedRunning:
-    """A process of the supervisor's, and everything that it started. Its user calls `end` at last, however it ended."""
-
-    process: Process
-
-    def __init__(self, launcher: SupervisedLauncher, held: Held, spool: Path, end: asyncio.Future[End]) -> None:
-        self.process = Process(held.pid, held.started, os.fspath(spool))
-        self._launcher, self._launch, self._spool, self._ended = launcher, held.launch, spool, end
-        self._over = False
-        self._kept = held.kept
-        self._last: Beat | None = None
-
-    @property
-    def left(self) -> bool:
-        """Whether it was left to the next kernel."""
-        return self._launcher._leaving and bool(self._kept)
-
-    @property
-    def killed_for(self) -> str:
-        """Why it was killed, when neither its user nor itself did that; empty else."""
-        return self._ended.result()[1] if self._ended.done() else ""
-
-    @property
-    def beat(self) -> Beat | None:
-        """The last word on how it is."""
-        return self._launcher._beats.get(self._launch, self._last)
-
-    async def wait(self) -> int:
-        """Its exit code, once it has ended; minus the signal that ended it."""
-        return (await asyncio.shield(self._ended))[0]
-
-    def signal(self, number: int) -> None:
-        """Send a signal to its tree; nothing when it is gone."""
-        if not (self._ended.done() or self._over or self.left):
-            self._launcher._tell("signal", self._launch, number=int(number))
-
-    async def settle(self) -> None:
-        """Come back when the signals sent so far have arrived."""
-        await self._launcher._settle()
-
-    def keep(self, lease: str) -> None:
-        """Let it outlive this kernel, under that lease; empty: let it not."""
-        if lease != self._kept:
-            self._kept = lease
-            self._launcher._tell("keep", self._launch, kept=lease)
-
-    def climb_down(self) -> None:
-        """Have it interrupted (0 s), terminated (2 s), killed (5 s), whether or not this process lives so long."""
-        if not self.left:
-            self._launcher._tell("ladder", self._launch)
-
-    async def end(self) -> None:
-        """Kill its whole tree, and come back when nothing of it lives (or 2 s have not sufficed)."""
-        if self._over or self.left:
-            return
-        await self._launcher._end(self._launch)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.wait(), 0.5)
-        self._over = True
-        self._last = self.beat
-        self._launcher._forget(self._launch)
-
-    def read(self, offset: int, size: int = 1 << 20) -> bytes:
-        """Up to `size` bytes of its spool from `offset`; none when the spool is not there."""
-        return read_spool(self._spool, offset, size)
-
-    def write(self, data: bytes) -> None:
-        """Type into its terminal."""
-        for part in typed(data):
-            self._launcher._tell("write", self._launch, data=part.decode("latin-1"))
-
-    def resize(self, rows: int, columns: int) -> None:
-        """Give its terminal another size, in characters."""
-        self._launcher._tell("write", self._launch, data=resized(rows, columns).decode("latin-1"))
-
-
-def _order(launch: Launch, mark: str, environment: Mapping[str, str]) -> Message:
+def _order(launch: Launch, mark: str, environment: Mapping[str, str], limits: Limits) -> Message:
     name, _, value = mark.partition("=")
     if launch.pty and launch.spooled:
         raise OSError(errno.EINVAL, "a terminal's output is spooled for it")
@@ -343,10 +301,21 @@ def _order(launch: Launch, mark: str, environment: Mapping[str, str]) -> Message
         "spool": os.fspath(launch.spool),
         "mark": mark,
         "around": not launch.spooled,
-        "memory": launch.limits.memory,
-        "processes": launch.limits.processes,
         "kept": launch.kept,
+        **merged(launch.limits, limits),
     }
+
+
+def _taken_note_of(answer: asyncio.Future[Message]) -> None:
+    if not answer.cancelled():
+        answer.exception()
+
+
+def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+    task = asyncio.ensure_future(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    return task
 
 
 def _held(fields: dict[str, Any]) -> Held:

@@ -23,8 +23,9 @@ from .wire import Message, Unpacker, pack
 
 PROGRAM = Path(__file__).with_name("main.py")
 BOOT = 10.0  # seconds in which a supervisor must be there
+HELLO = 10.0  # seconds in which one that is there must answer
 AGAIN = 0.02  # seconds until the next look for one that another process starts or ends
-ANSWER = 30.0  # seconds in which it must answer; one that is stopped or hangs is killed, and all its processes with it
+ANSWER = 30.0  # seconds in which it must answer anything else, such as to end a crowd
 GIVEN = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", MARK)  # of the environment
 
 
@@ -45,6 +46,7 @@ class Link(asyncio.Protocol):
         self._numbers = count(1)
         self._asked: dict[int, asyncio.Future[Message]] = {}
         self._transport: asyncio.Transport | None = None
+        self._lost = asyncio.Event()
         self._pid = 0
 
     @property
@@ -52,17 +54,20 @@ class Link(asyncio.Protocol):
         """Whether it stands."""
         return self._transport is not None
 
-    async def ask(self, op: str, **fields: Any) -> Message:
-        """The answer to a request. Raises OSError: what the supervisor could not do, or that it is gone."""
+    async def ask(self, op: str, within: float = ANSWER, **fields: Any) -> Message:
+        """The answer to a request. Raises OSError: what the supervisor could not do, or that it is gone.
+
+        One that does not answer within so many seconds is killed, and all its processes with it.
+        """
         number = next(self._numbers)
         answer = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
         try:
             self.tell(op, id=number, **fields)
-            async with asyncio.timeout(ANSWER):
+            async with asyncio.timeout(within):
                 reply: Message = await answer
         except TimeoutError:
-            self._kill()
+            await self._kill()
             raise OSError(errno.ETIMEDOUT, "the supervisor does not answer and was ended") from None
         finally:
             self._asked.pop(number, None)
@@ -107,11 +112,17 @@ class Link(asyncio.Protocol):
                 answer.set_exception(ConnectionResetError(errno.ECONNRESET, "the supervisor is gone"))
         self._asked.clear()
         self._on_lost(self)
+        self._lost.set()
 
-    def _kill(self) -> None:
-        if self.open and self._pid > 0:
+    async def _kill(self) -> None:
+        """Kill the supervisor, and come back when everybody here knows."""
+        if self._transport is None:
+            return
+        if self._pid > 0:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(self._pid, signal.SIGKILL)
+        self._transport.abort()
+        await self._lost.wait()
 
 
 Make = Callable[[], Link]
@@ -128,11 +139,11 @@ async def connect(folder: Path, grace: float, make: Make) -> Link | None:
     try:
         await asyncio.get_running_loop().sock_connect(connection, os.fspath(folder / SOCKET))
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=connection)
-        reply = await link.ask("hello", grace=grace)
+        reply = await link.ask("hello", HELLO, grace=grace)
         if reply["version"] == VERSION:
             return link
         await link.ask("close")
-    except (FileNotFoundError, ConnectionError, BlockingIOError):
+    except (FileNotFoundError, ConnectionError, BlockingIOError, TimeoutError):
         connection.close()
     link.close()
     return None

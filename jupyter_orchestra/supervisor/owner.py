@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -11,7 +12,7 @@ from collections.abc import Callable, Collection
 from itertools import count
 from typing import Any
 
-from .census import Seen, began_at, descendants, look, look_at_all
+from .census import Seen, began_at, descendants, look, look_at_all, newest
 from .loop import WRITE, Loop, Timer
 from .spawning import spawn
 from .tree import Tree
@@ -47,11 +48,12 @@ class Owner:
     ) -> None:
         self.trees: dict[int, Tree] = {}
         self._loop, self._tell, self._changed = loop, tell, changed
-        self._numbers = count(1)
+        self._numbers = count(time.monotonic_ns())  # never those of the supervisor before
         self._roots: dict[int, Tree] = {}  # by pid, until it is reaped
         self._whose: dict[int, tuple[int, Tree]] = {}  # by pid: when it began, and whose it is
         self._strays = Tree(0, NOTHING, 0, 0, 0.0, -1)  # descendants that nobody can tell whose they are
         self._strays.code, self._strays.over = 0, True
+        self._newest = 0  # the last process that there was at the last look
         self._press: Timer | None = None
         self._round = 0
         self._tick: Timer | None = None
@@ -81,6 +83,15 @@ class Owner:
         """Let a launch outlive its kernel, under that lease; empty: let it not."""
         tree.kept = lease
         self._changed()
+
+    def limit(self, tree: Tree, memory: int | None, processes: int | None) -> None:
+        """Set what a tree may take; None: as much as there is. What it has in memory already does not count."""
+        if memory is not None:
+            self.look()
+            tree.measure()
+            tree.before = tree.memory
+        tree.memory_limit, tree.processes_limit = memory, processes
+        self._tick_in(OFTEN)
 
     @property
     def kept(self) -> list[Tree]:
@@ -115,6 +126,25 @@ class Owner:
             if now <= before or number == signal.SIGCONT:
                 return
             before |= now
+
+    def settle(self, done: Done) -> None:
+        """Call `done` once all that is paused stands still; what can't be stopped is waited for 2 s."""
+        deadline = time.monotonic() + PATIENCE
+
+        def look() -> None:
+            self.look()
+            moving = [tree for tree in self.trees.values() if tree.moving]
+            if not moving or time.monotonic() > deadline:
+                done()
+                return
+            for tree in moving:  # what it had just forked, and what got a SIGCONT from somebody else
+                tree.send(signal.SIGSTOP)
+            self._loop.after(PAUSES[0], look)
+
+        if any(tree.paused for tree in self.trees.values()):
+            look()
+        else:
+            done()
 
     def go_down_the_ladder(self, tree: Tree) -> None:
         """Interrupt (0 s), terminate (2 s), kill (5 s); the rest of it is killed as soon as its first process ended."""
@@ -189,6 +219,7 @@ class Owner:
 
     def look(self) -> None:
         """Look at all processes, and tell whose each one is."""
+        self._newest = newest()
         everyone = look_at_all()
         trees = [self._strays, *self.trees.values()]
         for tree in trees:
@@ -200,6 +231,10 @@ class Owner:
             whose[seen.pid] = seen.began, tree
             tree.members.append(seen)
         self._whose = whose
+        now = time.monotonic()
+        for tree in trees:
+            if not tree.stopped:
+                tree.ran = now
 
     def beat(self) -> None:
         """Look, and tell all clients how each living launch is."""
@@ -290,16 +325,24 @@ class Owner:
         if not living:
             return
         begun = time.monotonic()
-        self.look()
-        for tree in living:
-            tree.measure()
-            if not tree.ending and (why := tree.excess()):
-                self._end_for(tree, why)
+        if begun >= self._beat_at or self._may_exceed(living):
+            self.look()
+            for tree in living:
+                tree.measure()
+                if not tree.ending and (why := tree.excess()):
+                    self._end_for(tree, why)
         now = time.monotonic()
         if now >= self._beat_at:
             self.beat()
         often = any(tree.limited for tree in living)
         self._tick_in(max(OFTEN if often else self._beat_at - now, (now - begun) * SHARE))
+
+    def _may_exceed(self, living: list[Tree]) -> bool:
+        """Whether something may be beyond its limits by now, as far as that can be told without a look at all."""
+        if any(tree.memory_limit is not None for tree in living):
+            return True
+        begun, room = newest(), min(tree.room for tree in living)
+        return room < math.inf and not (begun and self._newest <= begun <= self._newest + room)
 
     def _end_for(self, tree: Tree, why: str) -> None:
         if tree.code is None:

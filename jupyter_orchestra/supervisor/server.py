@@ -15,12 +15,13 @@ from .owner import BEAT, Owner
 from .tree import Tree
 from .wire import FIRST, LARGEST, Message, Unpacker, pack
 
-VERSION = 2
+VERSION = 3
 CLIENTS = 64  # at once; of more the ones that have not said who they are go
 HELLO = 5.0  # seconds in which a client must say that
 ALONE = 10.0  # seconds in which the first one must come
 CHUNK = 1 << 16  # bytes of one read
 WAITING = 4 * LARGEST  # bytes that a client may leave unread
+LIMITS = ("memory", "processes")
 RESTED = 0.5  # seconds without new clients when there is no room for one
 
 
@@ -103,8 +104,10 @@ class Server:
         self._tell_leases()
 
     def _tell_leases(self) -> None:
-        clients = " ".join(str(client.pid) for client in self.clients if client.known)
-        living = [f"{tree.kept}\t{tree.mark}\t{tree.stopped:d}" for tree in self.owner.kept]
+        kept, clients = self.owner.kept, " ".join(str(client.pid) for client in self.clients if client.known)
+        if kept and not clients:  # nobody else sees whether they run
+            self.owner.look()
+        living = [f"{tree.kept}\t{tree.mark}\t{tree.ran!r}" for tree in kept]
         self._write_beat(["settling" if self._settling else "", clients, *living])
 
     def _listen(self) -> None:
@@ -269,11 +272,16 @@ class Client:
         if tree := self._tree(message):
             self._owner.keep(tree, str(message["kept"]))
 
+    def _on_limit(self, message: Message) -> None:
+        if tree := self._tree(message):
+            memory, processes = (None if (limit := message[name]) is None else int(limit) for name in LIMITS)
+            self._owner.limit(tree, memory, processes)
+
     def _on_grace(self, message: Message) -> None:
         self._server.grace = float(message["grace"])
 
     def _on_settle(self, message: Message) -> None:
-        self.send({"id": message["id"]})
+        self._owner.settle(lambda: self.send({"id": message["id"]}))
 
     def _on_write(self, message: Message) -> None:
         if tree := self._tree(message):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -35,11 +37,13 @@ class Tree:
         self.killed_for = ""
         self.over = False
         self.paused = False
+        self.ran = time.monotonic()  # when it was last seen not to be stopped by somebody else
         self.ladder: list[Timer] = []
         self.members: list[Seen] = []
         self.used = 0.0  # seconds of CPU of the processes that are gone
         self.cpu = 0.0
         self.memory = 0
+        self.before = 0  # bytes that it had taken when its limit was set, and which do not count
         self.peak = 0
         self.deadline = 0.0  # of its end; 0 as long as nobody ends it
         self.sparing = 0.0  # until when its spooler is left alone, to write down what there is
@@ -56,9 +60,21 @@ class Tree:
         return not self.over and (self.memory_limit is not None or self.processes_limit is not None)
 
     @property
+    def room(self) -> float:
+        """How many processes more it may have."""
+        limit = math.inf if self.processes_limit is None else self.processes_limit
+        return limit - len(self.living) + self.around
+
+    @property
     def living(self) -> list[Seen]:
         """What of it lives, as of the last look."""
         return [seen for seen in self.members if seen.alive]
+
+    @property
+    def moving(self) -> bool:
+        """Whether it is paused, and yet some of it was running at the last look."""
+        spared = self.pid if self.around else 0
+        return self.paused and not self.ending and any(s.state in "RS" for s in self.members if s.pid != spared)
 
     @property
     def stopped(self) -> bool:
@@ -81,10 +97,9 @@ class Tree:
 
     def excess(self) -> str:
         """Which limit it is beyond, for the person; empty when beyond none."""
-        if self.memory_limit is not None and self.memory > self.memory_limit:
+        if self.memory_limit is not None and self.memory - self.before > self.memory_limit:
             return f"it took more than {spell_size(self.memory_limit)} of memory"
-        count = len(self.living) - self.around
-        if self.processes_limit is not None and count > self.processes_limit:
+        if self.room < 0:
             return f"it had more than {self.processes_limit} processes at once"
         return ""
 

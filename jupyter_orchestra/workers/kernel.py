@@ -25,7 +25,7 @@ from .leaving import clean
 from .passing import passed_on_safely
 from .pool import KernelPool
 from .pool_kernel import ROOT, PooledKernel, StartError
-from .starting import GONE, not_started
+from .starting import GONE, limits_of, not_started
 
 LIMIT: Final = 2 << 30  # bytes of output kept
 TRIES: Final = 3  # kernels that may be found dead
@@ -66,6 +66,7 @@ class KernelWorker:
         self._environment = {"ORCHESTRA_RUNTIME": runtime} if runtime else {}
         self._limit = limit
         self._attempts: dict[tuple[str, int], _Attempt | AdoptedKernel] = {}
+        self._paused: set[tuple[str, int]] = set()
 
     def check(self, brief: str) -> str:
         """What is wrong with the code, in one line."""
@@ -76,25 +77,24 @@ class KernelWorker:
     async def run(self, job: Job) -> Outcome:
         """Run the code. Cancelled: interrupts it and ends its kernel with everything that it started."""
         key = job.spec.uid, job.attempt
-        if job.process is not None:
-            return clean(await self._take_over(job, job.process))
-        pool = await self._pool_for(job)
-        attempt = self._attempts[key] = _Attempt(job, pool, self._limit)
         try:
-            return clean(await attempt.run(self._environment))
+            return clean(await (self._begin(job) if job.process is None else self._take_over(job, job.process)))
         finally:
-            del self._attempts[key]
-            if not pool.reuses:
-                await asyncio.shield(asyncio.ensure_future(pool.close()))
+            self._attempts.pop(key, None)
+            self._paused.discard(key)
 
     async def pause(self, job: Job) -> None:
         """Stop its kernel, and what that started, where they are."""
-        if attempt := self._attempts.get((job.spec.uid, job.attempt)):
+        key = job.spec.uid, job.attempt
+        self._paused.add(key)
+        if attempt := self._attempts.get(key):
             await attempt.pause()
 
     async def resume(self, job: Job) -> None:
         """Let them go on."""
-        if attempt := self._attempts.get((job.spec.uid, job.attempt)):
+        key = job.spec.uid, job.attempt
+        self._paused.discard(key)
+        if attempt := self._attempts.get(key):
             await attempt.resume()
 
     async def steer(self, job: Job, text: str) -> None:
@@ -106,15 +106,22 @@ class KernelWorker:
         await asyncio.gather(self._pool.close(), self._models_pool.close())
 
     async def _take_over(self, job: Job, process: Process) -> Outcome:
-        running = await self._adopter.adopt(process, job.folder / "spool") if self._adopter is not None else None
-        if running is None:
+        if self._adopter is None:
             return Lost(GONE)
+        attempt = self._attempts[job.spec.uid, job.attempt] = AdoptedKernel(job, process)
+        return await attempt.run(self._adopter)
+
+    async def _begin(self, job: Job) -> Outcome:
         key = job.spec.uid, job.attempt
-        attempt = self._attempts[key] = AdoptedKernel(job, running, process.connection)
+        pool = await self._pool_for(job)
+        attempt = self._attempts[key] = _Attempt(job, pool, self._limit)
+        if key in self._paused:  # before its worker had it
+            await attempt.pause()
         try:
-            return await attempt.run()
+            return await attempt.run(self._environment)
         finally:
-            del self._attempts[key]
+            if not pool.reuses:
+                await asyncio.shield(asyncio.ensure_future(pool.close()))
 
     async def _pool_for(self, job: Job) -> KernelPool:
         if job.spec.origin is Origin.PERSON:
@@ -165,11 +172,11 @@ class _Attempt:
             return Failed(Failure("start", "StartError", str(error)))
         except KeyError:
             return Failed(Failure("snapshot", "SnapshotGone", "the captured variables are gone; dispatch again"))
-        if isinstance(trouble, Blocked):
+        if isinstance(trouble, Blocked | Lost):
             return trouble
         return await self._ending.conclude(trouble, time.monotonic() - began)
 
-    async def _find_kernel(self, order: dict[str, Any]) -> Failure | Blocked | None:
+    async def _find_kernel(self, order: dict[str, Any]) -> Failure | Blocked | Lost | None:
         """Have a kernel do it; another one when that was found dead before it had begun."""
         for _ in range(TRIES):
             kernel = await self._pool.take()
@@ -178,7 +185,7 @@ class _Attempt:
                 break
         return trouble
 
-    async def _carry_out(self, kernel: PooledKernel, order: dict[str, Any]) -> Failure | Blocked | None:
+    async def _carry_out(self, kernel: PooledKernel, order: dict[str, Any]) -> Failure | Blocked | Lost | None:
         """Have the kernel do it; what went wrong. The kernel is given back or ended."""
         tail = Tail(self._spool, kernel.running)
         follower = Follower(tail, self._ending.collector, self._job.reporter, self._ending.found.take)
@@ -188,6 +195,7 @@ class _Attempt:
             self._kernel = kernel
             order["environment"] |= difference(kernel.environment, self._pool.environment())
             kernel.running.keep(self._job.kept)
+            kernel.running.limit(limits_of(self._job))
             reply = kernel.line.send("execute_request", {"code": self._job.spec.brief}, {"orchestra": order})
             self._job.reporter.started(self._process(kernel))
             waiting: set[asyncio.Future[Any]] = {reply, kernel.death}
@@ -202,7 +210,7 @@ class _Attempt:
             tail.close()
         self._kernel = None
         code = None if kernel.alive else kernel.code
-        trouble = self._ending.trouble(reply.result() if reply.done() else None, code)
+        trouble = self._ending.trouble(reply.result() if reply.done() else None, code, kernel.running)
         await self._hand_back(kernel)
         return trouble
 

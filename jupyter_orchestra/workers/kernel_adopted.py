@@ -9,66 +9,71 @@ import signal
 import time
 from pathlib import Path
 
-from ..core.model import Origin
-from ..core.ports import Blocked, Job, Outcome, Running
+from ..core.model import Origin, Process
+from ..core.ports import Blocked, Job, Launcher, Lost, Outcome, Running
 from ..processes.ladder import end_gently
 from .follower import TICK, Follower
 from .kernel_ending import Ending
 from .kernel_spool import Tail
 from .pool_kernel import code_of
+from .starting import GONE
 
 
 class AdoptedKernel:
-    """A kernel that was left running with its task. It has no other one: it ends with this.
+    """A kernel that was left running with its task. It has no other one: it ends with this."""
 
-    Parameters
-    ----------
-    connection
-        Its connection file, in a folder of its own.
-    """
-
-    def __init__(self, job: Job, running: Running, connection: str) -> None:
-        self._job, self._running = job, running
-        self._folder = Path(connection).parent if connection else None
+    def __init__(self, job: Job, process: Process) -> None:
+        self._job, self._process = job, process
+        self._running: Running | None = None
+        self._adopting = asyncio.Lock()
+        self._folder = Path(process.connection).parent if process.connection else None
         self._ending = Ending(job)
 
     async def pause(self) -> None:
         """Stop it, and what it started, where they are."""
-        self._running.signal(signal.SIGSTOP)
-        await self._running.settle()
+        await self._signal(signal.SIGSTOP)
 
     async def resume(self) -> None:
         """Let them go on."""
-        self._running.signal(signal.SIGCONT)
-        await self._running.settle()
+        await self._signal(signal.SIGCONT)
 
-    async def run(self) -> Outcome:
-        """Follow it. Cancelled: interrupts it and ends it with everything that it started."""
-        tail = Tail(self._job.folder / "spool", self._running)
+    async def run(self, launcher: Launcher) -> Outcome:
+        """Take it over and follow it. Cancelled: interrupts it and ends it with everything that it started."""
+        async with self._adopting:
+            self._running = running = await launcher.adopt(self._process, self._job.folder / "spool")
+        return Lost(GONE) if running is None else await self._follow(running)
+
+    async def _signal(self, number: int) -> None:
+        async with self._adopting:
+            if self._running is not None:
+                self._running.signal(number)
+                await self._running.settle()
+
+    async def _follow(self, running: Running) -> Outcome:
+        tail = Tail(self._job.folder / "spool", running)
         follower = Follower(tail, self._ending.collector, self._job.reporter, self._ending.found.take)
-        ended = asyncio.ensure_future(self._running.wait())
+        ended = asyncio.ensure_future(running.wait())
         try:
-            self._job.reporter.started(self._job.process or self._running.process)
+            self._job.reporter.started(self._process)
             while not (ended.done() or self._ending.found.end):
                 await asyncio.wait({ended}, timeout=TICK)
                 await follower.drain()
             await follower.drain()
         except asyncio.CancelledError:
-            await end_gently(self._running)
+            await end_gently(running)
             raise
         finally:
             tail.close()
-            await asyncio.shield(asyncio.ensure_future(self._end()))
+            await asyncio.shield(asyncio.ensure_future(self._end(running)))
         confined = self._job.spec.origin is not Origin.PERSON and not self._job.spec.literal
-        trouble = self._ending.trouble(None, code_of(ended.result(), confined) if ended.done() else None)
-        if isinstance(trouble, Blocked):
+        trouble = self._ending.trouble(None, code_of(ended.result(), confined) if ended.done() else None, running)
+        if isinstance(trouble, Blocked | Lost):
             return trouble
-        started = self._job.process.started if self._job.process is not None else 0.0
-        return await self._ending.conclude(trouble, max(0.0, time.time() - started))
+        return await self._ending.conclude(trouble, max(0.0, time.time() - self._process.started))
 
-    async def _end(self) -> None:
-        await self._running.end()
-        if self._folder is None or self._running.left:
+    async def _end(self, running: Running) -> None:
+        await running.end()
+        if self._folder is None or running.left:
             return
         shutil.rmtree(self._folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # others are in it

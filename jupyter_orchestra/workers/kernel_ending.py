@@ -8,14 +8,14 @@ from typing import Any, Final
 import msgspec
 
 from ..core.model import Blob, Failure, Result, Usage
-from ..core.ports import Blocked, Failed, Finished, Job, Outcome
+from ..core.ports import Blocked, Failed, Finished, Job, Lost, Outcome, Running
 from ..errors import NO_ROOM
 from ..processes.launcher import describe
 from ..processes.spool import Frame
 from ..processes.threads import in_thread
 from .kernel_spool import Found
 from .outputs import Collector
-from .starting import not_started
+from .starting import DISOWNED, not_started, over_limit
 
 QUICK: Final = 4 << 10  # bytes that are put in the journal without the detour of a thread
 
@@ -29,13 +29,19 @@ class Ending:
         self.collector = Collector(job.name, self._spool)
         self.found = Found()
 
-    def trouble(self, reply: dict[str, Any] | None, code: int | None) -> Failure | Blocked | None:
-        """What went wrong, by the spool, else by the kernel's reply, else by the exit code that it ended with."""
+    def trouble(
+        self, reply: dict[str, Any] | None, code: int | None, running: Running
+    ) -> Failure | Blocked | Lost | None:
+        """What went wrong, by the spool, else by the kernel's reply, else by how its process ended."""
         end = self.found.end
         if end.get("status") == "ok":
             return None
         if end:
             return Failure(end["failure"], end["ename"], end["evalue"])
+        if reply is None and running.lost:
+            return Lost(DISOWNED)
+        if reply is None and running.killed_for:
+            return over_limit(running)
         if reply is None:
             code = code or 0
             how = f"was {describe(code)}" if code < 0 else f"ended with {describe(code)}"

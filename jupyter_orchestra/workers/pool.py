@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import zmq
 
-from ..core.ports import Launcher
+from ..core.ports import Launcher, Limits
 from ..processes.threads import in_thread
 from .kernel_line import Line
 from .passing import passed_on
@@ -127,6 +127,7 @@ class KernelPool:
             self.retire(kernel)
             return
         kernel.running.keep("")
+        kernel.running.limit(Limits())
         kernel.idle_since = time.monotonic()
         self._idle.append(kernel)
         if len(self._idle) > self._warm and self._reaper is None:

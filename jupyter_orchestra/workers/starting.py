@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from ..core.model import Failure, Kind, Origin, Usage
-from ..core.ports import Blocked, Failed, Finished, Job, Launch, Launcher, Lost, Outcome, Running
+from ..core.ports import Blocked, Failed, Finished, Job, Launch, Launcher, Limits, Lost, Outcome, Running
 from ..errors import NO_ROOM
 from ..processes.ladder import end_gently
 from ..processes.spool import Frame
@@ -23,6 +23,7 @@ from .outputs import Collector
 from .passing import passed_on, passed_on_safely
 
 GONE: Final = "the kernel died while it ran, and its process with it"
+DISOWNED: Final = "the supervisor, which owns all processes of tasks, was killed, and its process with it"
 
 
 class Attempt:
@@ -52,13 +53,34 @@ class Attempt:
         raise NotImplementedError
 
 
+class _Held:
+    """One attempt: its process, once that is there, and whether it may go on."""
+
+    def __init__(self) -> None:
+        self.running: Running | None = None
+        self.starting = asyncio.Lock()
+        self.free = asyncio.Event()  # not paused
+        self.free.set()
+
+    async def signal(self, number: int) -> None:
+        """Have it hold or go on, and come back when it does."""
+        if number == signal.SIGCONT:
+            self.free.set()
+        else:
+            self.free.clear()
+        async with self.starting:
+            if self.running is not None:
+                self.running.signal(number)
+                await self.running.settle()
+
+
 class ProcessWorker:
     """The worker whose attempts are one process each."""
 
     def __init__(self, launcher: Launcher, kind: Kind) -> None:
         self.kind = kind
         self._launcher = launcher
-        self._running: dict[tuple[str, int], Running] = {}
+        self._held: dict[tuple[str, int], _Held] = {}
 
     def attempt(self, job: Job) -> Attempt:
         """The work to be done."""
@@ -66,33 +88,54 @@ class ProcessWorker:
 
     async def run(self, job: Job) -> Outcome:
         """Launch, follow, conclude. Cancelled: ends the tree in at most 6 s."""
-        return clean(await self._outcome(job))
+        try:
+            return clean(await self._outcome(job, self._hold(job)))
+        finally:
+            self._held.pop((job.spec.uid, job.attempt), None)
 
-    async def _outcome(self, job: Job) -> Outcome:
+    async def _outcome(self, job: Job, held: _Held) -> Outcome:
         began = time.monotonic()
         attempt = self.attempt(job)
+        try:
+            running = await self._begun(attempt, held)
+        except OSError as error:
+            return not_started(error)
+        if running is None:
+            return Lost(GONE)
         if job.process is not None:
-            running = await self._launcher.adopt(job.process, Path(job.process.spool))
-            if running is None:
-                return Lost(GONE)
             began -= max(0.0, time.time() - job.process.started)
-        else:
-            try:
-                launch = await in_thread(None, attempt.prepare)
-                running = await self._launcher.start(msgspec.structs.replace(launch, kept=job.kept))
-            except OSError as error:
-                return not_started(error)
         code = await self._followed(running, attempt)
+        if running.lost:
+            return Lost(DISOWNED)
         outcome = await in_thread(None, attempt.conclude, code)
+        if running.killed_for and isinstance(outcome, Finished | Failed):
+            outcome = Failed(over_limit(running), outcome.result)
         return _timed(outcome, time.monotonic() - began)
+
+    async def _begun(self, attempt: Attempt, held: _Held) -> Running | None:
+        """Its process, started or taken over; None when it is gone. What is paused is not started. Raises OSError."""
+        job = attempt.job
+        if job.process is not None:
+            async with held.starting:
+                held.running = await self._launcher.adopt(job.process, Path(job.process.spool))
+                return held.running
+        launch = await in_thread(None, attempt.prepare)
+        launch = msgspec.structs.replace(launch, kept=job.kept, limits=limits_of(job))
+        await held.free.wait()
+        async with held.starting:
+            held.running = await self._launcher.start(launch)
+            return held.running
+
+    def _hold(self, job: Job) -> _Held:
+        return self._held.setdefault((job.spec.uid, job.attempt), _Held())
 
     async def pause(self, job: Job) -> None:
         """Stop its processes where they are."""
-        await self._signal(job, signal.SIGSTOP)
+        await self._hold(job).signal(signal.SIGSTOP)
 
     async def resume(self, job: Job) -> None:
         """Let them go on."""
-        await self._signal(job, signal.SIGCONT)
+        await self._hold(job).signal(signal.SIGCONT)
 
     async def steer(self, job: Job, text: str) -> None:
         """It takes no messages."""
@@ -103,8 +146,6 @@ class ProcessWorker:
 
     async def _followed(self, running: Running, attempt: Attempt) -> int:
         job = attempt.job
-        key = job.spec.uid, job.attempt
-        self._running[key] = running
         try:
             job.reporter.started(running.process)
             attempt.began(running)
@@ -114,13 +155,6 @@ class ProcessWorker:
         except asyncio.CancelledError:
             await end_gently(running)
             raise
-        finally:
-            del self._running[key]
-
-    async def _signal(self, job: Job, number: int) -> None:
-        if running := self._running.get((job.spec.uid, job.attempt)):
-            running.signal(number)
-            await running.settle()
 
 
 def not_started(error: OSError) -> Blocked | Failed:
@@ -131,6 +165,16 @@ def not_started(error: OSError) -> Blocked | Failed:
     if error.errno == errno.ENOTSUP:
         return Failed(Failure("start", "NotSupported", error.strerror or "not supported here"))
     return Failed(Failure("start", type(error).__name__, str(error)))
+
+
+def limits_of(job: Job) -> Limits:
+    """What its processes may take: of memory what it has leased."""
+    return Limits(memory=next((need.amount for need in job.spec.needs if need.resource == "mem"), None))
+
+
+def over_limit(running: Running) -> Failure:
+    """Why it failed that took more than it may."""
+    return Failure("killed", "OverLimit", running.killed_for)
 
 
 def environment(job: Job, runtime: str) -> dict[str, str]:
