@@ -401,6 +401,11 @@ MUTANTS = (
         "controller.py",
     ),
     Mutant(
+        "what was to go on when the kernel died stands still for ever",
+        "            if self._kind(task).adoptable:  # the",
+        "            if False:  # the",
+    ),
+    Mutant(
         "a task that has no process yet is taken over",
         "(outlives(kind, task.spec) and task.process is not None)",
         "outlives(kind, task.spec)",

@@ -242,11 +242,11 @@ class Machine:
         self._out.append(e.StartTask(task.uid, task.attempt))
         if task.state is S.RUNNING:
             self.spending.started(task, self._now)
+            if self._kind(task).adoptable:  # the kernel may have died before it passed the last word on
+                self._out.append(e.ResumeTask(task.uid, task.attempt))
         if task.state is S.PAUSED:
             self._out.append(e.PauseTask(task.uid, task.attempt))
             if task.gave and task.yielded:
-                self.controller.regain(task)
-
     def _on_kind_declared(self, event: e.KindDeclared) -> None:
         self.state.kinds[event.kind.name] = event.kind
         self._declare_slots()

@@ -57,6 +57,7 @@ def test_what_outlives_the_kernel_is_taken_over_in_the_same_attempt(paused: bool
     play.kernel()
     assert play.all(e.StartTask) == [e.StartTask("uid-a", 1)]
     assert play.all(e.PauseTask) == ([e.PauseTask("uid-a", 1)] if paused else [])
+    assert play.all(e.ResumeTask) == ([] if paused else [e.ResumeTask("uid-a", 1)]), "it may have been told to no more"
     assert play.state("a") is (S.PAUSED if paused else S.RUNNING)
     assert play.machine.free_slots("kernel") == (1, 2)
     play.finish("a")
