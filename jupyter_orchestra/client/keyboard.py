@@ -1,4 +1,4 @@
-"""What the person says to a task: typed into its terminal, where it has one, else sent to its worker; decides neither."""
+"""What the person says to a task: typed into its terminal, where there is one, else sent to its worker."""
 
 from __future__ import annotations
 
