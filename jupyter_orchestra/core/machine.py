@@ -247,6 +247,8 @@ class Machine:
         if task.state is S.PAUSED:
             self._out.append(e.PauseTask(task.uid, task.attempt))
             if task.gave and task.yielded:
+                self.controller.regain(task)
+
     def _on_kind_declared(self, event: e.KindDeclared) -> None:
         self.state.kinds[event.kind.name] = event.kind
         self._declare_slots()
