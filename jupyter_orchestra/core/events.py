@@ -9,7 +9,7 @@ import msgspec
 
 from .leases import Lease
 from .limits import Amounts, Limits
-from .model import Anchor, Ask, Blob, Capture, Failure, Kind, Process, Result, Spec
+from .model import Anchor, Ask, Blob, Capability, Capture, Failure, Kind, Process, Result, Spec
 from .needs import Need
 
 
@@ -134,6 +134,13 @@ class DeclineAsked(Asked, frozen=True, omit_defaults=True, kw_only=True):
     target: str
     digest: str = ""
     why: str = ""
+
+
+class RevokeAsked(Asked, frozen=True, omit_defaults=True, kw_only=True):
+    """The person takes back what tasks may do; without a capability all that they approved for single actions."""
+
+    targets: tuple[str, ...]
+    capabilities: tuple[Capability, ...] = ()
 
 
 class ApprovalNeeded(Reported, frozen=True):
@@ -438,6 +445,7 @@ AnyEvent = (
     | SteerAsked
     | ApproveAsked
     | DeclineAsked
+    | RevokeAsked
     | ApprovalNeeded
     | StepTaken
     | MessageSent

@@ -17,6 +17,7 @@ from . import naming, questions
 from .budget import BudgetState
 from .controller import OF_CONTROLLER, Controller, ControllerState, is_slot, needs_of, next_lease, outlives
 from .conversation import OF_CONVERSATION, Conversation
+from .grants import GrantState, GrantTable
 from .leases import Lease
 from .model import (
     RETRYABLE,
@@ -66,6 +67,7 @@ class MachineState(msgspec.Struct):
     talk: Talk = msgspec.field(default_factory=Talk)
     control: ControllerState = msgspec.field(default_factory=ControllerState)
     budgets: BudgetState = msgspec.field(default_factory=BudgetState)
+    grants: GrantState = msgspec.field(default_factory=GrantState)
 
 
 class Machine:
@@ -81,6 +83,7 @@ class Machine:
         self._shown: set[str] = set()
         self.conversation = Conversation(self.state.talk, self.state.tasks, self.cohort, self._show, self._next_number)
         self.spending = Spending(self.state.budgets, self.state.tasks)
+        self.grants = GrantTable(self.state.grants, self.state.tasks, self._is_agent)
         self._now = 0.0  # of the fact that is handled
         self._restore_leases()
         self.controller = Controller(
@@ -326,6 +329,7 @@ class Machine:
             self._unended += 1
             self._cohorts.setdefault(spec.cohort, {})[spec.uid] = None
             self.spending.dispatched(task, state.kinds[spec.worker].agent)
+            self.grants.admit(task)
             self._show(task)
         for spec in event.tasks:
             for _, uid in afters[spec.uid]:
@@ -545,7 +549,7 @@ class Machine:
         if not event.turn or not self.conversation.dispatcher(event.turn).tainted:
             return False
         asks = [(task, questions.may_act(event, task, verb)) for task in tasks]
-        if asks and all(ask.digest in task.allowed for task, ask in asks):
+        if asks and all(self.grants.lets_master(task.uid, ask.digest, event.at) for task, ask in asks):
             return False
         for task, ask in asks:
             if all(other.digest != ask.digest for other in task.asks):
@@ -557,22 +561,28 @@ class Machine:
         task = self._current(event)
         if task is None or task.stopping:
             return
-        if event.ask.digest in task.allowed:
-            self._out.append(e.AnswerTask(task.uid, task.attempt, event.ask.id, True))
+        ask = questions.bound(event.ask)
+        if self.grants.is_answered(task.uid, ask, event.at):
+            self._out.append(e.AnswerTask(task.uid, task.attempt, ask.id, True))
+        elif why := self.grants.refusal(task.uid, ask, event.at):
+            self._out.append(e.AnswerTask(task.uid, task.attempt, ask.id, False, f"it {why}"))
         else:
-            self._ask(task, [*task.asks, event.ask])
+            self._ask(task, [*task.asks, ask])
 
     def _on_approve_asked(self, event: e.ApproveAsked) -> None:
         task, ask = self._question(event)
         if ask.order:
             self._take(questions.order_of(ask, event.at))
             self._out = [wish for wish in self._out if not isinstance(wish, e.Accepted)]
+            if event.always:
+                self.grants.let_master(task.uid, ask.digest, event.at)
         elif ask.proposal:
             task.proposed = False
+        elif why := self.grants.refusal(task.uid, ask, event.at):
+            raise Refusal(f"task {task.name!r} {why} any more: say no (%decline {task.name})")
         else:
+            self.grants.approve(task.uid, ask, event.always, event.at)
             self._out.append(e.AnswerTask(task.uid, task.attempt, ask.id, True))
-        if event.always and ask.digest not in task.allowed:
-            task.allowed.append(ask.digest)
         self._ask(task, [other for other in task.asks if other.id != ask.id])
         self._settle(task, event.at)
         self._accept(event.request, [task])
@@ -585,6 +595,16 @@ class Machine:
         elif not ask.order:
             self._cancel(task, event.at, "declined by you" + (f": {event.why}" if event.why else ""))
         self._accept(event.request, [task])
+
+    def _on_revoke_asked(self, event: e.RevokeAsked) -> None:
+        tasks = self._targets(event.targets)
+        for task in tasks:
+            if task.ended:
+                raise Refusal(f"task {task.name!r} is {task.state}: it may do nothing any more")
+        for task in tasks:
+            self.grants.revoke(task.uid, event.capabilities)
+            self._show(task)
+        self._accept(event.request, tasks)
 
     def _question(self, event: e.ApproveAsked | e.DeclineAsked) -> tuple[Task, Ask]:
         (task,) = self._targets((event.target,))
@@ -756,6 +776,7 @@ class Machine:
             if current.ended:
                 continue
             self.controller.leave(current)
+            self.grants.end(current.uid)
             self.state.later.pop(current.uid, None)
             self._move(current, state, now, why)
             self._count_pause(current, now)
@@ -866,6 +887,7 @@ class Machine:
             self._end(task, S.FAILED, now, failure.line())
             return
         task.retries_left -= 1
+        self.grants.renew(task.uid)
         if task.state is S.PAUSED:  # it had failed before the pause reached it: held before the next attempt
             task.before = S.QUEUED
             self._clear(task)
@@ -937,6 +959,7 @@ class Machine:
         """Back from an end to waiting, with a clean slate."""
         self._move(task, S.WAITING, now, reason)
         self._clear(task)
+        self.grants.admit(task)
         task.retries_left = task.spec.retries
         task.attempt += 1
         task.counted = True
@@ -998,6 +1021,11 @@ class Machine:
 
     def _kind(self, task: Task) -> Kind:
         return self.state.kinds.get(task.spec.worker) or Kind(task.spec.worker, 0)
+
+    def _is_agent(self, task: Task) -> bool:
+        """Whether a model writes what comes of it; of a kind that is not there it is to be feared."""
+        kind = self.state.kinds.get(task.spec.worker)
+        return kind is None or kind.agent
 
     def _declare_slots(self) -> None:
         slots = {name: kind.slots for name, kind in self.state.kinds.items()}
@@ -1065,6 +1093,7 @@ _HANDLERS: dict[type[e.Event], Callable[..., None]] = {
     e.SteerAsked: Machine._on_steer_asked,
     e.ApproveAsked: Machine._on_approve_asked,
     e.DeclineAsked: Machine._on_decline_asked,
+    e.RevokeAsked: Machine._on_revoke_asked,
     e.ApprovalNeeded: Machine._on_approval_needed,
     e.StepTaken: Machine._on_step_taken,
     e.WorkerStarted: Machine._on_worker_started,

@@ -49,6 +49,16 @@ class Origin(StrEnum):
     TASK = "task"
 
 
+class Capability(StrEnum):
+    """What a task may do, or may not."""
+
+    READ = "read"
+    WRITE = "write"
+    RUN = "run"  # code and commands
+    NETWORK = "network"
+    BROWSE = "browse"
+
+
 class Stage(StrEnum):
     """How far a result has come on its way to the person and the master."""
 
@@ -124,6 +134,7 @@ class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
     digest: str
     order: str = ""  # of a proposal: the fact that is handled once the person approves, as JSON; empty: the task begins
     proposal: bool = False  # of the master; else of the task's worker, which waits for the answer
+    capabilities: tuple[Capability, ...] = (Capability.RUN,)  # that a yes grants for this action; none: it grants none
 
 
 class Capture(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -263,7 +274,6 @@ class Task(msgspec.Struct):
     turn: int = 0  # the master's turn at dispatch: the one that dispatched it, or the last one before
     proposed: bool = False  # dispatched by the master, and begins once the person approves
     asks: list[Ask] = []  # what the person is to answer, the oldest first
-    allowed: list[str] = []  # digests of actions that the person approved for good
     intervened: bool = False  # the person talked to its worker
     preempted: int = 0  # how often the present attempt had to give something to another
     gave: tuple[Need, ...] = ()  # what it gave back when it was held, and needs to go on

@@ -47,6 +47,13 @@ def order_of(ask: Ask, now: float) -> e.Event:
     return msgspec.structs.replace(e.decode(ask.order.encode()), at=now)
 
 
+def bound(ask: Ask) -> Ask:
+    """A worker's question, bound to its action also where the worker has left that out."""
+    if ask.digest:
+        return ask
+    return msgspec.structs.replace(ask, digest=_digest(ask.action, ask.detail))
+
+
 def find(task: Task, digest: str) -> Ask:
     """The question of a task that is answered: the one with that digest, or the oldest. Raises Refusal."""
     if not task.asks:
@@ -63,8 +70,12 @@ def is_harmless(spec: Spec) -> bool:
 
 
 def _proposal(uid: str, action: str, detail: str, order: e.Event | None = None) -> Ask:
-    digest = hashlib.blake2b(f"{uid}\0{action}\0{detail}".encode("utf-8", "replace"), digest_size=16).hexdigest()
+    digest = _digest(uid, action, detail)
     return Ask(digest, action, detail, digest, e.encode(order).decode() if order is not None else "", proposal=True)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.blake2b("\0".join(parts).encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 def _said(text: str) -> str:

@@ -191,7 +191,14 @@ def _is_pausable(task: Task, kind: Kind | None) -> bool:
 
 
 def explain(machine: Machine, task: Task, now: float) -> str:
-    """In one line, why a task is where it is."""
+    """In one line, why a task is where it is, and what an agent that runs may do."""
+    line, kind = _explain(machine, task, now), machine.state.kinds.get(task.spec.worker)
+    if task.state is S.RUNNING and not task.stopping and kind is not None and kind.agent:
+        return f"{line}; {machine.grants.describe(task.uid, now)}"
+    return line
+
+
+def _explain(machine: Machine, task: Task, now: float) -> str:
     state = machine.state
     head = f"{task.name} ({task.spec.worker}) "
     if state.blocked and task.state in (S.WAITING, S.QUEUED):

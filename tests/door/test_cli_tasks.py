@@ -116,7 +116,8 @@ def test_the_person_answers_what_a_task_asks(house: House, run: Run) -> None:
     assert "not that" in repr(house.journal.events[-1])
     house.question("fit")
     assert run("approve", "fit", "--always")[:2] == (0, "approved: run: rm -rf build\n")
-    assert house.call(lambda: house.runtime.machine.find("fit").allowed) == ["d1"]
+    given = house.call(lambda: house.runtime.machine.state.grants.tasks["uid-fit"][-1])
+    assert (given.digest, given.by, given.ask) == ("d1", "person", None)
     assert run("approve", "nobody")[0] == 1
 
 
