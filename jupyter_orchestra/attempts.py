@@ -18,6 +18,7 @@ from .attempt import Attempt, Reporter, after, emptied, outcome_of
 from .core import events as e
 from .core.controller import lease_id, outlives
 from .core.machine import Machine
+from .core.model import Capability, Failure
 from .core.ports import Blocked, Failed, Finished, Job, Journal, Keeper, Lost, Outcome, Sink, Verdict, Worker
 from .errors import NO_ROOM
 from .lending import UNKEPT, AttemptLender
@@ -26,6 +27,7 @@ from .purse import AskingPurse
 from .terminals import Terminals
 
 log = logging.getLogger("jupyter_orchestra")
+NOT_GRANTED = "it may not {}: that was taken back, or what it was dispatched by has ended"
 
 
 class Home(Protocol):
@@ -89,6 +91,7 @@ class Attempts:
             purse=AskingPurse(
                 home.machine.spending, home.ask, home.post, home.now, home.new_request, uid=uid, attempt=attempt
             ),
+            grants=home.machine.grants.permit(uid, attempt, home.now),
             lender=AttemptLender(home, uid, attempt) if home.keeps else None,
             kept=lease_id(task, attempt) if outlives(home.workers[task.spec.worker].kind, task.spec) else "",
         )
@@ -196,8 +199,12 @@ class Attempts:
             await keeper.withdraw(job)
 
     async def _run(self, job: Job) -> Outcome:
+        worker = self._home.workers[job.spec.worker]
+        needed = Capability.READ if worker.kind.agent else Capability.RUN
+        if job.process is None and not job.grants.allows(needed):
+            return Failed(Failure("start", "NotGranted", NOT_GRANTED.format(needed)))
         try:
-            return await self._home.workers[job.spec.worker].run(job)
+            return await worker.run(job)
         except (SystemExit, KeyboardInterrupt) as error:  # asyncio would end the whole loop for these
             raise RuntimeError(f"the worker raised {type(error).__name__}: {error}") from error
 

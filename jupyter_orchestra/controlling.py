@@ -278,7 +278,8 @@ class Controlling:
         if asked is None:
             raise OrchestraError(f"dispatch a task that needs it first, and approve there to {action}: {detail}")
         line = f"use what the project's file names, now to {action}: {detail}"
-        if (await asked.ask(Ask(secrets.token_hex(8), line, self._all_that_it_names(line), digest))).approved:
+        ask = Ask(secrets.token_hex(8), line, self._all_that_it_names(line), digest, capabilities=())
+        if (await asked.ask(ask)).approved:  # of the file: it grants the task that asks nothing
             self._approved.add(digest)
         return digest in self._approved
 

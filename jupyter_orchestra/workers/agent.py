@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from ..core.model import Failure, Kind, Origin, Spec
+from ..core.model import Failure, Kind
 from ..core.ports import Failed, Job, Launcher, Outcome
+from ..core.rights import role_of
 from .agent_hands import CellReader, Hands
 from .agent_tools import ROLES
 from .agent_turns import ModelAccess, Turns
@@ -101,8 +102,3 @@ class AgentWorker:
     def _environment_of(self, job: Job) -> dict[str, str]:
         mine = {"ORCHESTRA_TASK": job.name, "ORCHESTRA_TASK_UID": job.spec.uid}
         return {**safe_environment(os.environ), **self._environment, **mine, **job.environment}
-
-
-def role_of(spec: Spec) -> str:
-    """The role of an agent: what was asked for, else the least for the master and the most for the person."""
-    return spec.role or ("worker" if spec.origin is Origin.PERSON else "explorer")

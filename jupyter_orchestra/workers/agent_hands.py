@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 from ..core.lines import UNSANDBOXED
-from ..core.model import Artifact, Ask
+from ..core.model import Artifact, Ask, Capability
 from ..core.needs import spell_all
 from ..core.plain import plain
 from ..core.ports import Job, Launcher
+from ..core.rights import ACTS, NO_CONSENT, Consent
 from ..errors import RefusedError, ResourceError
 from ..models.calls import Arguments
 from ..models.keys import hide_keys
@@ -46,11 +47,12 @@ from .agent_tools import (
 )
 from .agent_voice import Voice
 from .agent_workspace import Copy
-from .confining import Box, box_for
+from .confining import Box, box_for, network_of
 
 OUTPUT: Final = 16_000  # characters of a call's answer
 ARTIFACTS: Final = 200 << 20  # bytes of all artifacts
 NAMED: Final = 60  # characters of an action in its one line
+NOT_GRANTED: Final = "not done: it is not granted to you to {}. Do without it, or say so in your result"
 
 CellReader = Callable[[str], Awaitable[str]]
 P = ParamSpec("P")
@@ -149,6 +151,8 @@ class Hands:
         return text
 
     async def _do(self, arguments: Arguments) -> str:
+        if not isinstance(arguments, FinalResult):
+            self._must(Capability.READ)  # who may not even read does nothing
         match arguments:
             case ListFiles(path=path, depth=depth):
                 tree, path = await self._at(path)
@@ -166,29 +170,38 @@ class Hands:
             case WriteFile(path=path, text=text):
                 return await self._write(path, text)
             case RunCommand(command=command, seconds=seconds, network=network):
-                box = await self._box_for("run with network" if network else "run", command, network)
+                box, consent = await self._box_for("run with network" if network else "run", command, network)
                 await self._at(".")
-                return await self._with_what_it_takes(command, seconds, box, network)
+                return await self._with_what_it_takes(command, seconds, box, network, consent)
             case RunPython(code=code, seconds=seconds):
-                box = await self._box_for("run Python", code)
+                box, consent = await self._box_for("run Python", code)
                 await self._at(".")
+                self._must(Capability.RUN, consent)
                 return await self._runs.python(code, seconds, box, self._import_path())
             case FinalResult():
                 self.result = await self._given(arguments)
                 return RESULT_TAKEN
         raise Told("there is no such tool")
 
-    async def _with_what_it_takes(self, command: str, seconds: float, box: Box, network: bool) -> str:
+    async def _with_what_it_takes(self, command: str, seconds: float, box: Box, network: bool, consent: Consent) -> str:
         """Run a command with the leases that it needs: tests take the test runner, a server takes a port."""
+
+        async def run(environment: Mapping[str, str]) -> str:
+            self._must(Capability.RUN, consent)  # now, whatever it has waited for
+            has_network = network and network_of(self._job, consent)
+            if network and not has_network:
+                raise Told(NOT_GRANTED.format(ACTS[Capability.NETWORK]))
+            return await self._runs.command(command, seconds, box, has_network, environment)
+
         lender = self._job.lender
         if lender is None:
-            return await self._runs.command(command, seconds, box, network)
+            return await run({})
         try:
             if not (needs := await lender.needs_of(command)):
-                return await self._runs.command(command, seconds, box, network)
+                return await run({})
             self._voice.progress(None, f"waits for {spell_all(needs)}")
             async with lender.lease(*needs) as held:
-                return await self._runs.command(command, seconds, box, network, held.environment)
+                return await run(held.environment)
         except (RefusedError, ResourceError) as error:
             raise Told(f"not run: {error}") from None
 
@@ -221,8 +234,12 @@ class Hands:
         if not self._role.works and tree is not self._scratch:
             raise Told(f"an explorer writes below {SCRATCH}/ only, not {path}")
         data = text.encode("utf-8", "replace")
-        if self._role.asks:
-            await self._ask("write", f"{_short(path)} ({len(data):,} bytes)", f"{path}\n\n{text}")
+        if tree is not self._scratch:
+            consent = NO_CONSENT
+            if not self._is_granted(Capability.WRITE):
+                what = f"{_short(path)} ({len(data):,} bytes)"
+                consent = await self._ask((Capability.WRITE,), "write", what, f"{path}\n\n{text}")
+            self._must(Capability.WRITE, consent)
         await waited(tree.write, inside, data)
         return f"written: {path} ({len(data):,} bytes)"
 
@@ -236,8 +253,8 @@ class Hands:
 
     # what the person is asked
 
-    async def _box_for(self, kind: str, code: str, network: bool = False) -> Box:
-        """What a piece of code is to run in, once it may run. Raises Told."""
+    async def _box_for(self, kind: str, code: str, network: bool = False) -> tuple[Box, Consent]:
+        """What a piece of code is to run in, once it may run, and to what the person said yes. Raises Told."""
         if not self._role.works:
             raise Told(f"an agent of role {self._role.name} runs nothing")
         if plain(code) != code:
@@ -250,26 +267,42 @@ class Hands:
         if box.sandbox.kind == "none":
             kind = f"{UNSANDBOXED}: {kind}"
             self._voice.progress(None, f"{kind}: {lines[0]}")
-        if self._role.asks or network or not box.trusted:
+        wanted = (Capability.RUN, Capability.NETWORK) if network else (Capability.RUN,)
+        consent = NO_CONSENT
+        if not box.trusted or not self._is_granted(*wanted):
             limits = f"{box.sandbox.limits}{'; the network is granted' if network else ''}"
             detail = f"{code}\n\n(in its workspace: {self._own})\n({limits})"
-            await self._ask(kind, f"{_short(lines[0])}{more}", detail)
-        return box
+            consent = await self._ask(wanted, kind, f"{_short(lines[0])}{more}", detail)
+        return box, consent
 
     async def _have_box(self) -> Box:
         if self._box is None:
             self._box = await box_for(self._job, self._own, self._project, self._landlock_suffices)
         return self._box
 
-    async def _ask(self, kind: str, what: str, detail: str) -> None:
-        """Ask the person. Raises Told when they decline."""
-        line = " ".join(plain(f"{kind}: {what}").split())
-        digest = hashlib.blake2b(f"{kind}\0{detail}".encode("utf-8", "replace"), digest_size=16).hexdigest()
-        ask = Ask(f"{self._job.spec.uid}-{self._job.attempt}-{secrets.token_hex(8)}", line, detail, digest)
+    async def _ask(self, wanted: tuple[Capability, ...], kind: str, what: str, detail: str) -> Consent:
+        """Ask the person to grant that for one action; what they then have consented to. Raises Told."""
+        for capability in wanted:
+            if not self._job.grants.may(capability):
+                raise Told(NOT_GRANTED.format(ACTS[capability]))
+        uid, line = self._job.spec.uid, " ".join(plain(f"{kind}: {what}").split())
+        action = f"{uid}\0{kind}\0{detail}".encode("utf-8", "replace")
+        digest, id = hashlib.blake2b(action, digest_size=16).hexdigest(), secrets.token_hex(8)
+        ask = Ask(f"{uid}-{self._job.attempt}-{id}", line, detail, digest, capabilities=wanted)
         verdict = await self._voice.ask(ask)
         if not verdict.approved:
             why = f": {plain(verdict.why)}" if verdict.why else ""
             raise Told(f"the person declined{why}. It was not done: do without it, or say so in your result")
+        return Consent(digest, ask.id)
+
+    def _is_granted(self, *capabilities: Capability) -> bool:
+        """Whether that is granted for each action, so that nobody need be asked."""
+        return all(map(self._job.grants.allows, capabilities))
+
+    def _must(self, capability: Capability, consent: Consent = NO_CONSENT) -> None:
+        """Go on only while that is granted. Raises Told."""
+        if not self._job.grants.allows(capability, consent):
+            raise Told(NOT_GRANTED.format(ACTS[capability]))
 
     # the rest
 
@@ -293,6 +326,7 @@ class Hands:
         artifacts: list[Artifact] = []
         room = ARTIFACTS
         for number, path in enumerate(found.artifacts):
+            self._must(Capability.READ)
             tree, inside = await self._at(path)
             copy = self._job.folder / f"artifact-{number}"
             await waited(copy.unlink, missing_ok=True)

@@ -13,6 +13,8 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from ..core import rights
+from ..core.model import Capability
 from ..models import calls
 from ..models.calls import LONGEST, Arguments
 from ..models.values import Call, ToolSpec
@@ -115,7 +117,7 @@ TYPES: Final[dict[str, type[Arguments]]] = {
 
 
 class Role(NamedTuple):
-    """What an agent may do."""
+    """How an agent works. What it may do stands in the table of grants, which has it from the same rights."""
 
     name: str
     works: bool  # has a workspace, a copy of the project, and runs code and commands there
@@ -128,9 +130,8 @@ class Role(NamedTuple):
 
 
 ROLES: Final = {
-    "explorer": Role("explorer", works=False, asks=False),
-    "default": Role("default", works=True, asks=True),
-    "worker": Role("worker", works=True, asks=False),
+    name: Role(name, works=Capability.RUN in (*has.may, *has.asks), asks=Capability.RUN in has.asks)
+    for name, has in rights.ROLES.items()
 }
 
 

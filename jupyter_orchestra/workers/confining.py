@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ..core.model import Origin
+from ..core.model import Capability, Origin
 from ..core.needs import spell_all
 from ..core.ports import Job
+from ..core.rights import NO_CONSENT, Consent
 from ..processes.threads import in_thread
 from ..sandbox.probing import probe
 from ..sandbox.values import Confinement, Sandbox
@@ -51,6 +52,7 @@ def around_task(
         cwd=cwd or project,
         readable=(project, *folders_of(job.spec.place.path), *given(job)),
         hide=tuple(kept_below(project)) if sandbox.hides else (),
+        network=network_of(job),
     )
     return sandbox.wrapped(argv, confinement)
 
@@ -101,6 +103,11 @@ async def box_for(job: Job, workspace: Path, project: Path, landlock_suffices: b
         job.reporter.unsandboxed(sandbox.why or NOWHERE)
     trusted = sandbox.hides or (landlock_suffices and sandbox.kind == "landlock")
     return Box(sandbox, workspace, project, trusted)
+
+
+def network_of(job: Job, consent: Consent = NO_CONSENT) -> bool:
+    """Whether what begins now has the network: it is granted to its task for everything, or for this very action."""
+    return job.grants.allows(Capability.NETWORK, consent)
 
 
 def folders_of(path: Sequence[str]) -> list[Path]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from worker_doubles import FolderStore, Remembering
 
-from jupyter_orchestra.core.model import Ask, Blob, Input, Place, Result, Spec
+from jupyter_orchestra.core.grants import GrantState, GrantTable
+from jupyter_orchestra.core.model import Ask, Blob, Input, Place, Result, Spec, State, Task
 from jupyter_orchestra.core.ports import Failed, Finished, Job, Outcome, Verdict
 from jupyter_orchestra.errors import ModelError
 from jupyter_orchestra.models.values import Call, Item, ModelUsage, Reply, Request, StreamEvent, TextDelta
@@ -105,6 +106,7 @@ class Person(Remembering):
         self.verdict = verdict
         self.asks: list[Ask] = []
         self.steps: list[Blob] = []
+        self.approve: Callable[[Ask], None] = lambda ask: None
 
     def step(self, items: Blob) -> None:
         self.steps.append(items)
@@ -114,6 +116,8 @@ class Person(Remembering):
         if self.verdict is None:
             await asyncio.Event().wait()
         assert self.verdict is not None
+        if self.verdict.approved:
+            self.approve(ask)
         return self.verdict
 
     @property
@@ -122,13 +126,17 @@ class Person(Remembering):
 
 
 class Scene:
-    """A project and what an agent needs to work on it."""
+    """A project and what an agent needs to work on it. What it may do stands in a table like the machine's."""
 
     def __init__(self, folder: Path, role: str = "explorer", verdict: Verdict | None = YES) -> None:
         self.folder, self.role = folder, role
         self.project = folder / "project"
         self.project.mkdir()
         self.person = Person(verdict)
+        self.person.approve = lambda ask: self.grants.approve("u1", ask, False, self.now)
+        self.tasks: dict[str, Task] = {}
+        self.grants = GrantTable(GrantState(), self.tasks, lambda task: True)
+        self.now = 1_000.0
         self.store = FolderStore(folder / "store")
         self.runs = 0
 
@@ -138,9 +146,15 @@ class Scene:
         own.mkdir(mode=0o700, parents=True)
         steps = more.pop("steps", ())
         spec: dict[str, Any] = {"place": Place(os.fspath(self.project)), "role": self.role, **more}
-        return Job(
-            Spec("u1", "scan", "agent", brief, **spec), "scan", 1, own, inputs or {}, self.store, self.person, steps
-        )
+        task = self.admit(Spec("u1", "scan", "agent", brief, **spec))
+        permit = self.grants.permit("u1", 1, lambda: self.now)
+        return Job(task.spec, "scan", 1, own, inputs or {}, self.store, self.person, steps, grants=permit)
+
+    def admit(self, spec: Spec) -> Task:
+        """Let a task run that may do what its role may."""
+        task = self.tasks[spec.uid] = Task(spec, spec.name, State.RUNNING, self.now, attempt=1)
+        self.grants.admit(task)
+        return task
 
     async def run(self, model: ScriptedModel, job: Job | None = None, **options: Any) -> Outcome:
         async with workers(model, **options) as worker:
