@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 from ..client.client import Client, states_of
 from ..core import events as e
+from ..core.model import Capability
 from ..errors import NotAvailableError, UsageError
 from .publisher import Bundle
 
@@ -52,7 +53,7 @@ class Commands:
             "status": ("how many tasks are in which state, and where the journal is", self._status),
             "doctor": ("what this machine can do, and how to get what is missing", lambda words: self._doctor()),
             "leases": ("who holds what, who waits for it, and who is ahead", self._leases),
-            "explain": ("explain NAME: why a task is where it is", self._explain),
+            "explain": ("explain NAME: why a task is where it is, and what an agent may do", self._explain),
             "log": ("log [NAME]: the last changes of state", self._log),
             "timeline": (
                 "timeline [--all | NAME...]: when which task waited, queued and ran, and the critical path; "
@@ -71,6 +72,11 @@ class Commands:
             ),
             "agents": ("which agents there are", lambda words: self._agents()),
             "forget": ("forget NAME...: drop ended tasks and their results", self._forget),
+            "revoke": (
+                f"revoke NAME [{' '.join(Capability)}]: take back what a task may do; without a capability all that "
+                "you approved for single actions",
+                self._revoke,
+            ),
             "clean": ("drop all ended tasks that have been shown, and give their space back", self._clean_up),
             "config": (
                 "the settings; %config Orchestra.NAME = VALUE changes one",
@@ -163,6 +169,14 @@ class Commands:
         )
         self._client.forget_values(answer.uids)
         return f"forgot {', '.join(answer.names)}"
+
+    def _revoke(self, words: list[str]) -> str:
+        name, *wanted = _some(words, "revoke")
+        if unknown := [word for word in wanted if word not in list(Capability)]:
+            raise UsageError(f"%orchestra revoke knows no {unknown[0]!r}; there are: {', '.join(Capability)}")
+        capabilities = tuple(Capability(word) for word in wanted)
+        (handle,) = self._client.control(e.RevokeAsked, [name], capabilities=capabilities)
+        return f"taken back from {handle.name}: {', '.join(capabilities) or 'what you approved for single actions'}"
 
     def _clean_up(self, words: list[str]) -> str:
         answer = self._client.ask(
