@@ -256,6 +256,8 @@ class Runtime:
                 case e.ShowCard():
                     changed[wish.uid] = None
                     self._show(wish.uid, later)
+                case e.ShowLeases() if self.sink is not None:
+                    self.sink.show_leases()
                 case e.Deliver():
                     if (task := self.machine.tasks.get(wish.uid)) is not None:
                         later.append(partial(self._deliver, self._picture(task)))

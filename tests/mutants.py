@@ -28,7 +28,7 @@ PROPERTIES = ("tests/core/test_machine_properties.py", "tests/core/test_budget_p
 LEASES = ("tests/core/test_leases.py", "tests/core/test_leases_simulation.py")
 NEAREST = {
     "controller.py": ("tests/core/test_controller.py",),
-    **dict.fromkeys(("leases.py", "waiting.py", "stock.py"), LEASES),
+    **dict.fromkeys(("leases.py", "queues.py", "waiting.py", "stock.py"), LEASES),
     **dict.fromkeys(("budget.py", "spending.py"), ("tests/core/test_budget.py",)),
 }
 
@@ -66,7 +66,7 @@ MUTANTS = (
         "one slot too many",
         "all(self._slots[name] + count <= self._capacity(name)",
         "all(self._slots[name] + count <= self._capacity(name) + 1",
-        "leases.py",
+        "queues.py",
     ),
     Mutant(
         "a tier has no slots",
@@ -175,19 +175,19 @@ MUTANTS = (
         "overtaking on paths",
         "return not any(self._paths.before(need, waiter.place, id) for need in waiter.paths)",
         "return not any(self._paths.before(need, (-float('inf'), 0.0), id) for need in waiter.paths)",
-        "leases.py",
+        "queues.py",
     ),
     Mutant(
         "a partial grant: what is missing is left out",
         "any(id not in self._lines[name].open for name in waiter.wants)",
         "(waiter.wants and all(id not in self._lines[name].open for name in waiter.wants))",
-        "leases.py",
+        "queues.py",
     ),
     Mutant(
         "a barred request is granted",
         "        if waiter.request.barred or any(",
         "        if any(",
-        "leases.py",
+        "queues.py",
     ),
     Mutant(
         "a unit is handed out twice",

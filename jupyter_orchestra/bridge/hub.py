@@ -17,6 +17,7 @@ from ..core import events as e
 from ..core import wire
 from ..core.cards import card_of
 from ..core.composed import Composed
+from ..core.resources import LeasePicture, picture
 from ..core.talk import TurnView
 from ..core.views import TaskView, explain
 from ..errors import OrchestraError
@@ -58,7 +59,8 @@ class Hub:
         self._runtime = runtime = client.runtime
         self._loop = asyncio.get_running_loop()
         self._pages = LivePages(runtime.now, self._came, self._left, self._say_mismatch)
-        self._pump = Pump(self.view, runtime.now, lambda: runtime.board.blocked)
+        self._pump = Pump(self.view, runtime.now, lambda: runtime.board.blocked, self.leases)
+        self._leases: LeasePicture | None = None  # None: it has changed
         self._contents = Contents(client)
         self._deliveries = Deliveries(self._contents, self._pages.get, runtime.now)
         self._composing: set[str] = set()  # pages in which the person types a message
@@ -84,6 +86,11 @@ class Hub:
     def show(self, view: TaskView) -> None:
         """A task changed."""
         self._pump.changed(view.uid)
+
+    def show_leases(self) -> None:
+        """Who holds things, or who waits for them, has changed."""
+        self._leases = None
+        self._pump.leases()
 
     def output(self, uid: str) -> None:
         """A running attempt has put something out."""
@@ -152,6 +159,13 @@ class Hub:
     def view(self, uid: str) -> TaskView | None:
         """The newest announced view of a task."""
         return self._client.board.get(uid)
+
+    def leases(self) -> LeasePicture:
+        """Who holds things and who waits for them, as pages show it."""
+        if self._leases is None:
+            watched = dict.fromkeys(uid for feed in self._pump.feeds for uid in feed.panels)
+            self._leases = picture(self._runtime.machine, watched)
+        return self._leases
 
     def explain(self, uid: str) -> str:
         """Why a task is where it is."""
@@ -284,6 +298,7 @@ class Hub:
             workers=tuple(self._runtime.workers),
             master=self._master,
             turn=self._turn,
+            leases=self.leases(),
             cards=tuple(map(card_of, board.all())),
         )
 
@@ -347,7 +362,7 @@ class Hub:
             return
         if on:
             feed.panels[view.uid] = Watch(view.uid, self)
-            self._pump.run()
+            self.show_leases()  # it says of this task as well why it waits
         else:
             feed.panels.pop(view.uid, None)
 

@@ -11,6 +11,7 @@ import msgspec
 
 from ..core import wire
 from ..core.cards import card_of
+from ..core.resources import LeasePicture
 from ..core.views import TaskView
 from .pages import LivePage
 
@@ -55,6 +56,8 @@ class Feed:
         self.gone: dict[str, None] = {}
         self.master: str | None = None  # who answers, when it has yet to hear of it
         self.turn: wire.Turn | None = None  # the newest one, when it has yet to hear of it
+        self.leases: LeasePicture | None = None  # what it was told of them
+        self.leases_changed = True  # perhaps
         self.panels: dict[str, Panel] = {}
         self.panels_first = False  # whose turn it is: cards that change all the time must not silence the panels
 
@@ -70,12 +73,18 @@ class Pump:
         POSIX seconds for the page.
     blocked
         Why the journal can't be written.
+    leases
+        Who holds things and who waits for them.
     """
 
     def __init__(
-        self, view: Callable[[str], TaskView | None], now: Callable[[], float], blocked: Callable[[], str]
+        self,
+        view: Callable[[str], TaskView | None],
+        now: Callable[[], float],
+        blocked: Callable[[], str],
+        leases: Callable[[], LeasePicture],
     ) -> None:
-        self._view, self._now, self._blocked = view, now, blocked
+        self._view, self._now, self._blocked, self._leases = view, now, blocked, leases
         self._loop = asyncio.get_running_loop()
         self._bucket = Bucket(self._loop.time)
         self._feeds: deque[Feed] = deque()
@@ -85,6 +94,7 @@ class Pump:
     def add(self, page: LivePage, snapshot: wire.Snapshot) -> None:
         """A page came: it gets everything at once, then what changes."""
         self._feeds.append(Feed(page, snapshot.blocked))
+        self._feeds[-1].leases = snapshot.leases
         page.say(snapshot)
 
     def renew(self, page: LivePage, snapshot: wire.Snapshot) -> None:
@@ -93,7 +103,7 @@ class Pump:
             feed.dirty.clear()
             feed.gone.clear()
             feed.master = feed.turn = None
-            feed.blocked = snapshot.blocked
+            feed.blocked, feed.leases = snapshot.blocked, snapshot.leases
             page.say(msgspec.structs.replace(snapshot, seq=feed.seq))
 
     def remove(self, page: LivePage) -> None:
@@ -133,6 +143,12 @@ class Pump:
         """The master's newest turn changed."""
         for feed in self._feeds:
             feed.turn = turn
+        self.run()
+
+    def leases(self) -> None:
+        """Who holds things, or who waits for them, has changed."""
+        for feed in self._feeds:
+            feed.leases_changed = True
         self.run()
 
     def run(self) -> None:
@@ -187,8 +203,8 @@ class Pump:
 
     def _changes(self, feed: Feed) -> wire.Changes | None:
         blocked = self._blocked()
-        told = (feed.master, feed.turn)
-        if not feed.dirty and not feed.gone and blocked == feed.blocked and told == (None, None):
+        told = (feed.master, feed.turn, self._news_of_leases(feed))
+        if not feed.dirty and not feed.gone and blocked == feed.blocked and told == (None, None, None):
             return None
         uids = list(feed.dirty)[:CARDS]
         for uid in uids:
@@ -200,7 +216,16 @@ class Pump:
         feed.blocked = blocked
         feed.seq += 1
         cards = tuple(map(card_of, views))
-        master, turn = told
+        master, turn, leases = told
         return wire.Changes(
-            seq=feed.seq, now=self._now(), blocked=blocked, cards=cards, gone=gone, master=master, turn=turn
-        )
+            seq=feed.seq, now=self._now(), blocked=blocked, cards=cards, gone=gone, master=master, turn=turn,
+            leases=leases,
+        )  # fmt: skip
+
+    def _news_of_leases(self, feed: Feed) -> LeasePicture | None:
+        """All of it, when it is not what the page has heard."""
+        if not feed.leases_changed:
+            return None
+        leases, before, feed.leases_changed = self._leases(), feed.leases, False
+        feed.leases = leases
+        return None if leases == before else leases

@@ -8,14 +8,17 @@ from typing import Any
 import msgspec
 
 from . import events as e
+from .lacking import NAMED, Holding, Lack
 from .leases import AGEING, Lease, LeaseState, LeaseTable, is_shared
 from .model import Kind, Spec, State, Task
 from .naming import Refusal
 from .needs import Need, spell
+from .plain import visible
 
 NESTED = ": who holds something may wait for later things only, so this is not waited for"
 HOLD = 10.0  # seconds that a task keeps what it got before another may take it
 OURS = frozenset({"server", "db", "container"})  # what is kept for a task, and ends with the kernel
+ELSEWHERE = 120  # characters of what another notebook says of itself
 TAKEN = 2  # times that one attempt may have to give something up
 
 
@@ -185,6 +188,8 @@ class Controller:
     def take(self) -> list[e.Command]:
         """The wishes so far."""
         out, self._out = self._out, []
+        if self.table.take_changed():
+            out.append(e.ShowLeases())
         return out
 
     def grant(self, now: float) -> None:
@@ -318,27 +323,39 @@ class Controller:
 
     def explain(self, id: str, now: float) -> str:
         """Who holds what a request waits for, since when, and what is ahead; empty when it waits for nothing."""
-        found = self.table.explain(id)
-        if found is None:
-            return ""
-        held = [f"{self._name(holder)} (for {max(0.0, now - since):.0f} s)" for holder, since in found.holders[:3]]
-        more = len(found.holders) - 3
-        by = ", ".join(held) + (f" and {more} more" if more > 0 else "")
-        who = by or self.state.refused.get(id, "")
-        line = f"waits for {found.missing}" + (f", held by {who}" if who else "")
-        return line + (f"; {found.ahead} ahead of it" if found.ahead else "")
+        found = self.lack(id)
+        return "" if found is None else found.words(now)
 
     def explain_task(self, task: Task, now: float) -> str:
         """The same for a task, whatever it waits for."""
+        found = self.lack_of(task)
+        return "" if found is None else found.words(now)
+
+    def lack_of(self, task: Task) -> Lack | None:
+        """Why a task waits for leases; None when it waits for none."""
         for id in self._requests(task):
             request = self.table.request(id)
-            if request is not None and not all(map(is_slot, request.needs)) and (line := self.explain(id, now)):
-                return line
-        return ""
+            if request is not None and not all(map(is_slot, request.needs)):
+                return self.lack(id)
+        return None
 
-    def _name(self, holder: str) -> str:
+    def lack(self, id: str) -> Lack | None:
+        """Why a request waits."""
+        found, request = self.table.explain(id), self.table.request(id)
+        if found is None or request is None:
+            return None
+        holders = tuple(Holding(self.name(holder), since) for holder, since in found.holders[:NAMED])
+        more = max(0, len(found.holders) - NAMED)
+        return Lack(request.holder, found.missing, holders, more, self.elsewhere(id), found.ahead)
+
+    def elsewhere(self, id: str) -> str:
+        """Who else on the machine has what a request waits for, in words; empty when nobody is known."""
+        return visible(self.state.refused.get(id, ""))[:ELSEWHERE]
+
+    def name(self, holder: str) -> str:
+        """The name of a task that holds or waits, empty for the person's own code."""
         task = self._tasks.get(holder)
-        return task.name if task is not None else "your own code"
+        return task.name if task is not None else ""
 
     # the rest
 

@@ -612,6 +612,10 @@ class ShowCard(Command, frozen=True):
     uid: str
 
 
+class ShowLeases(Command, frozen=True):
+    """Who holds what, or who waits for it, has changed in a way that the person may see."""
+
+
 class Deliver(Command, frozen=True):
     """A task ended: its result goes to where the person sees it."""
 

@@ -3,74 +3,36 @@
 A lease that is not renewed expires, and that frees nothing: its holder is fenced first (it can do nothing any more),
 and only then somebody else gets what it had. Tokens rise with every grant.
 
-A little longer than other modules: one class, so that all that is granted can be read in one place.
+A little longer than other modules: one class, so that all that is granted can be read in one place. What is only read
+of it stands in ``queues``.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 
 import msgspec
 
-from .needs import PORTS, Need, conflicts, spell
-from .stock import Counted, Needs, Ports, Stock
-from .waiting import AGEING, END, PATIENCE, Line, Paths, Place, Pool, Pools, Request, Waiter
+from .needs import PORTS, Need, spell
+from .queues import Explanation, Lease, LeaseState, Queues, is_thing
+from .stock import Needs
+from .waiting import AGEING, END, HELD, PATIENCE, Pool, Request, Waiter
 
 __all__ = ["AGEING", "TTL", "Explanation", "Lease", "LeaseState", "LeaseTable", "Request", "is_shared"]
 
 TTL = 15.0  # seconds that a lease lasts unless it is renewed
 BUSY = 5.0  # seconds for which a unit that another program has is not tried again
-HELD: Place = (-math.inf,)  # the place of who has a path already: before all that wait
 RANKS = ("slots", "db", "container", "path", "test-runner", "server", "port", "terminal", "gpu", "mem")
 
 
-class Lease(msgspec.Struct):
-    """Somebody's right to things."""
-
-    id: str
-    holder: str  # uid of a task, empty for the person's own code
-    needs: tuple[Need, ...]  # with the units that were chosen
-    token: int = 0
-    state: str = "held"  # or "claiming": the machine's part is not ours yet; "fencing": expired
-    granted_at: float = 0.0
-    expires: float | None = None  # None: nobody needs to renew it
-
-
-class LeaseState(msgspec.Struct):
-    """What a table knows and can't find out anew."""
-
-    leases: dict[str, Lease] = {}
-    capacities: dict[str, int] = {}
-    token: int = 0
-    outside: dict[str, float] = {}  # "port/3000": until when it counts as another program's
-    claiming: dict[str, Request] = {}  # what was granted here, and may be refused by the machine
-    barred: dict[str, float] = {}  # ids of requests that the machine refused; when to try again, 0: when it is told
-
-
-class Explanation(msgspec.Struct, frozen=True):
-    """Why a request waits."""
-
-    missing: str  # needs, as they are written
-    holders: tuple[tuple[str, float], ...]  # of it, and since when
-    ahead: int
-    barred: bool
-
-
-class LeaseTable:
+class LeaseTable(Queues):
     """All leases of one runtime, and who waits for one."""
 
     def __init__(self, state: LeaseState | None = None) -> None:
-        self.state = state or LeaseState()
-        self._stocks: dict[str, Stock] = {}
-        self._lines: dict[str, Line] = {}
-        self._paths = Paths()
-        self._pools: dict[Pools, Pool] = {}
-        self._slots: Counter[str] = Counter()
-        self._waiting: dict[str, Waiter] = {}
+        super().__init__(state or LeaseState())
         self._seq = 0
+        self._touched = self._changed = False
         self._moved: dict[str, str] = {}  # id of a request -> its holder: it may lack more, or less, than before
         for lease in self.state.leases.values():
             self._put(lease)
@@ -79,6 +41,8 @@ class LeaseTable:
 
     def declare(self, capacities: Mapping[str, int]) -> None:
         """Say how much there is; what is held stays held."""
+        held = (need for lease in self.state.leases.values() for need in lease.needs)
+        self._changed = self._changed or bool(self._waiting) or any(map(is_thing, held))
         self.state.capacities = dict(capacities)
         for name, stock in self._stocks.items():
             stock.capacity = self._capacity(name)
@@ -100,13 +64,6 @@ class LeaseTable:
                 return f"{spell(need)} can never be had: there is {most} at most" if capacity else _none(need)
         return ""
 
-    def used(self, resource: str) -> int:
-        """How much of it is held."""
-        if resource.startswith("slots:"):
-            return self._slots[resource]
-        stock = self._stocks.get(resource)
-        return stock.used if isinstance(stock, Counted) else len(stock.units) if isinstance(stock, Ports) else 0
-
     # waiting
 
     def add(self, id: str, holder: str, needs: tuple[Need, ...], priority: int, since: float, order: int) -> None:
@@ -117,6 +74,7 @@ class LeaseTable:
     def remove(self, id: str) -> None:
         """Let it wait no longer."""
         if (waiter := self._waiting.pop(id, None)) is not None:
+            self._changed = True
             self.state.barred.pop(id, None)
             self._leave(waiter)
             self._move(waiter)
@@ -135,18 +93,16 @@ class LeaseTable:
         """Whether a holder may wait for more: only for what ranks after all that it has, so that no circle closes."""
         return not holder or self._rank(holder) < min((rank_of(need) for need in needs), default=0)
 
-    def lacks(self, id: str) -> tuple[Need, ...]:
-        """What a request waits for when it lacks more than slots, be it only the machine's word."""
-        if (waiter := self._waiting.get(id)) is not None:
-            needs = () if self._is_ready(waiter) else waiter.request.needs
-        else:
-            needs = self.state.claiming[id].needs if id in self.state.claiming else ()
-        return tuple(filter(is_thing, needs))
-
     def take_moved(self) -> list[str]:
         """Whose requests may have begun or ceased to lack more than slots since this was asked last."""
         moved, self._moved = self._moved, {}
         return list(dict.fromkeys(moved.values()))
+
+    def take_changed(self) -> bool:
+        """Whether who holds things, or who waits for anything, has changed since this was asked last."""
+        changed = self._changed or (self._touched and bool(self._waiting))
+        self._touched = self._changed = False
+        return changed
 
     # the machine's part
 
@@ -154,6 +110,7 @@ class LeaseTable:
         """The machine's part is ours too."""
         lease = self.state.leases[id]
         self.state.claiming.pop(id, None)
+        self._changed = True
         lease.state, lease.granted_at, lease.expires = "held", now, now + TTL
         self._moved[id] = lease.holder
         if token:
@@ -163,6 +120,7 @@ class LeaseTable:
         """It is another program's: the request waits again, barred until it may be tried again."""
         lease, request = self.state.leases[id], self.state.claiming[id]
         self.release(id)
+        request.busy = tuple(dict.fromkeys(unit.partition("|")[0].partition("/")[0] for unit in busy))
         for unit in busy:
             name, _, number = unit.partition("/")
             if number.isdigit() and name in self._stocks:
@@ -178,7 +136,8 @@ class LeaseTable:
     def open(self, id: str) -> None:
         """It may be tried again."""
         if (waiter := self._waiting.get(id)) is not None and waiter.request.barred:
-            waiter.request.barred = False
+            self._changed = True
+            waiter.request.barred, waiter.request.busy = False, ()
             del self.state.barred[id]
             self._consider(id)
 
@@ -203,6 +162,7 @@ class LeaseTable:
         over = [lease for lease in held if lease.expires is not None and lease.expires <= now]
         for lease in over:
             lease.state = "fencing"
+        self._changed = self._changed or bool(over)
         for id in [id for id, until in self.state.barred.items() if 0.0 < until <= now]:
             self.open(id)
         return over
@@ -212,6 +172,7 @@ class LeaseTable:
         lease = self.state.leases.pop(id, None)
         if lease is None:
             return False
+        self._note(lease.needs)
         if self.state.claiming.pop(id, None) is not None:
             self._moved[id] = lease.holder
         self._drop(lease.id, lease.needs)
@@ -230,6 +191,7 @@ class LeaseTable:
         written = [one for one in lease.needs if (one.resource, one.path, one.mode) == (need.resource, need.path, "w")]
         if not written:
             return False
+        self._changed = True
         found = written[0]
         reads = msgspec.structs.replace(found, mode="r")
         lease.needs = tuple(reads if one is found else one for one in lease.needs)
@@ -252,6 +214,7 @@ class LeaseTable:
             why = self.explain(trial)
             self.remove(trial)
             return f"{why.missing if why else spell(needs[0])} is not free now"
+        self._changed = True
         more = self._grant(waiter, now)
         del self.state.leases[trial]
         self._drop(trial, more.needs)
@@ -261,81 +224,19 @@ class LeaseTable:
 
     def shrink(self, id: str, keep: Callable[[Need], bool]) -> None:
         """Give back the part that is not kept."""
+        self._changed = True
         lease = self.state.leases[id]
         gone = tuple(need for need in lease.needs if not keep(need))
         lease.needs = tuple(need for need in lease.needs if keep(need))
         self._drop(id, gone)
 
-    # who waits, and why
-
-    def ahead(self, id: str) -> int:
-        """How many that want a part of the same come before it."""
-        waiter = self._waiting.get(id)
-        if waiter is None:
-            return 0
-        own = {need.resource for need in waiter.request.needs}
-        return sum(
-            1
-            for other in self._waiting.values()
-            if other.place < waiter.place and any(need.resource in own for need in other.request.needs)
-        )
-
-    def explain(self, id: str) -> Explanation | None:
-        """What is missing, who has it, and who is ahead; None when nobody waits under that id."""
-        waiter = self._waiting.get(id)
-        if waiter is None:
-            return None
-        blockers = self.blockers(id)
-        short = self._short(waiter)
-        held = [need for lease in blockers for need in lease.needs if need.resource == "path"]
-        needs = waiter.request.needs
-        missing = [
-            need
-            for need in needs
-            if need.resource in short or any(need.resource == "path" and conflicts(need, one) for one in held)
-        ]
-        if not missing:  # what it wants is there, and others come before it
-            missing = [need for need in needs if is_thing(need)] or list(needs)
-        holders = tuple((lease.holder, lease.granted_at) for lease in blockers)
-        return Explanation(", ".join(map(spell, missing)), holders, self.ahead(id), waiter.request.barred)
-
-    def blockers(self, id: str) -> list[Lease]:
-        """The leases that stand in the way of a request."""
-        waiter = self._waiting.get(id)
-        if waiter is None:
-            return []
-        short = self._short(waiter)
-        return [lease for lease in self.state.leases.values() if self._blocks(lease, waiter, short)]
-
-    def _short(self, waiter: Waiter) -> set[str]:
-        """The resources of which there is not enough for it now."""
-        short = {name for name, wants in waiter.wants.items() if self._stock(name).choose(wants) is None}
-        return short | {name for name, count in waiter.pools if self._slots[name] + count > self._capacity(name)}
-
-    def heads(self, resources: Collection[str]) -> list[Request]:
-        """Who is first in the line of one of these, and waits."""
-        found = {}
-        for name in resources:
-            line = self._lines.get(name)
-            if line is not None and line.everyone:
-                request = self._waiting[line.everyone[0][1]].request
-                found[request.id] = request
-        return list(found.values())
-
-    def request(self, id: str) -> Request | None:
-        """The request that waits under an id."""
-        waiter = self._waiting.get(id)
-        return None if waiter is None else waiter.request
-
-    def requests(self) -> Iterator[Request]:
-        """All that wait, the first one first."""
-        return (waiter.request for waiter in sorted(self._waiting.values(), key=lambda waiter: waiter.place))
-
     # the rest
 
     def _wait(self, request: Request) -> None:
         request.barred = request.id in self.state.barred
-        waiter = self._waiting[request.id] = Waiter(request)
+        waiter = Waiter(request)
+        self._note(request.needs)
+        self._waiting[request.id] = waiter
         self._move(waiter)
         for need in waiter.paths:
             self._paths.add(need, waiter.place, request.id)
@@ -346,6 +247,11 @@ class LeaseTable:
         for name in waiter.wants:
             self._look(name)
         self._consider(request.id)
+
+    def _note(self, needs: Needs) -> None:
+        """Something becomes of these: to be shown when it concerns things, or others that wait."""
+        self._touched = True
+        self._changed = self._changed or bool(self._waiting) or any(map(is_thing, needs))
 
     def _move(self, waiter: Waiter | None) -> None:
         if waiter is not None and (waiter.wants or waiter.paths):
@@ -382,16 +288,6 @@ class LeaseTable:
         for id in list(self._paths.all_before(need, END)):
             self._consider(id)
 
-    def _is_ready(self, waiter: Waiter) -> bool:
-        """Whether it lacks nothing but slots."""
-        id = waiter.request.id
-        if waiter.request.barred or any(id not in self._lines[name].open for name in waiter.wants):
-            return False
-        return not any(self._paths.before(need, waiter.place, id) for need in waiter.paths)
-
-    def _has_slots(self, waiter: Waiter) -> bool:
-        return all(self._slots[name] + count <= self._capacity(name) for name, count in waiter.pools)
-
     def _next(self, now: float) -> Waiter | None:
         firsts = [first for pool in self._pools.values() if (first := pool.first(self._waiting)) is not None]
         kept: set[str] = set()
@@ -410,6 +306,8 @@ class LeaseTable:
         chosen = {name: iter(self._lines[name].open[request.id]) for name in waiter.wants}
         needs = tuple(next(chosen[need.resource]) if need.resource in chosen else need for need in request.needs)
         del self._waiting[request.id]
+        self._note(request.needs)
+        self._changed = self._changed or request.since < now
         shared = any(map(is_shared, needs))
         self.state.token += 1
         lasts = now + TTL if any(map(is_thing, needs)) else None
@@ -446,19 +344,6 @@ class LeaseTable:
                 self._stock(need.resource).drop((need,))
                 self._look(need.resource)
 
-    def _fits(self, needs: tuple[Need, ...]) -> bool:
-        wants = Waiter(Request("", "", needs, 0, 0.0, 0)).wants
-        return all(self._stock(name).choose(part) is not None for name, part in wants.items())
-
-    def _blocks(self, lease: Lease, waiter: Waiter, short: set[str]) -> bool:
-        for need in lease.needs:
-            if need.resource == "path":
-                if any(conflicts(need, wanted) for wanted in waiter.paths):
-                    return True
-            elif need.resource in short and _meet(need, waiter.wants.get(need.resource, ())):
-                return True
-        return False
-
     def _forget_busy(self, now: float) -> None:
         for unit in [unit for unit, until in self.state.outside.items() if until <= now]:
             del self.state.outside[unit]
@@ -466,21 +351,6 @@ class LeaseTable:
             if name in self._stocks:
                 self._stocks[name].busy.discard(int(number))
                 self._look(name)
-
-    def _stock(self, name: str) -> Stock:
-        stock = self._stocks.get(name)
-        if stock is None:
-            stock = self._stocks[name] = Ports() if name == "port" else Counted(self._capacity(name), name == "gpu")
-        return stock
-
-    def _line(self, name: str) -> Line:
-        line = self._lines.get(name)
-        if line is None:
-            line = self._lines[name] = Line(self._stock(name))
-        return line
-
-    def _capacity(self, name: str) -> int:
-        return self.state.capacities.get(name, 1 if name.startswith(("container:", "port")) else 0)
 
     def _rank(self, holder: str) -> int:
         if not holder:
@@ -494,11 +364,6 @@ class LeaseTable:
         where = "declare it in [tool.jupyter_orchestra.resources] of pyproject.toml"
         hint = f"did you mean {near[0]}?" if near else where
         return f"there is no resource {name!r}: {hint}"
-
-
-def is_thing(need: Need) -> bool:
-    """Whether it is more than a slot."""
-    return not need.resource.startswith("slots:")
 
 
 def is_shared(need: Need) -> bool:
@@ -519,11 +384,3 @@ def _is_port(need: Need) -> bool:
 
 def _none(need: Need) -> str:
     return f"{spell(need)} can never be had: there is none on this machine"
-
-
-def _meet(held: Need, wanted: Needs) -> bool:
-    """Whether what is held is a part of what is wanted."""
-    if held.resource != "port":
-        return True
-    ranges = [need.choice for need in wanted if need.choice is not None]
-    return any(first <= unit <= last for unit in held.units for first, last in ranges)

@@ -92,6 +92,7 @@ class Machine:
             blocked=lambda: bool(self.state.blocked),
         )  # fmt: skip
         self._rebuild()
+        self.controller.take()
 
     # what others ask
 

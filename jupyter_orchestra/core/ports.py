@@ -229,6 +229,9 @@ class Sink(Protocol):
     def show(self, view: TaskView) -> None:
         """A task changed."""
 
+    def show_leases(self) -> None:
+        """Who holds things, or who waits for them, has changed."""
+
     def deliver(self, view: TaskView) -> None:
         """A task's result is durable and wants to be shown; the sink posts ``ResultShown`` when it was."""
 

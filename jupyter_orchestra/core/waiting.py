@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, merge
 from operator import itemgetter
 
 import msgspec
@@ -25,6 +25,7 @@ LOOK = 64  # how many of one line may go past others that still wait for somethi
 
 Place = tuple[float, ...]
 Pools = tuple[tuple[str, int], ...]  # (slots, how many), sorted
+HELD: Place = (float("-inf"),)  # of who has a path already: before all that wait
 END: Place = (float("inf"),)
 
 
@@ -39,6 +40,7 @@ class Request(msgspec.Struct):
     order: int
     seq: int = 0  # so that one who comes back is another
     barred: bool = False  # until the rest of the machine lets it go
+    busy: tuple[str, ...] = ()  # the resources that somebody else on the machine has, for as long as it is barred
     rank: int = -1  # the highest rank of what its holder has; -1: nothing
 
     @property
@@ -154,6 +156,12 @@ class Paths:
         for line in self._conflicting(need):
             yield from (uid for _, uid in line[: bisect_left(line, (place,))])
 
+    def everyone(self) -> list[str]:
+        """All that wait for a path, in order."""
+        lines = [self._under.get(((), mode), []) for mode in ("r", "w")]
+        waiting = (line[bisect_right(line, HELD, key=itemgetter(0)) :] for line in lines)
+        return list(dict.fromkeys(uid for _, uid in merge(*waiting)))
+
     def all_after(self, need: Need, place: Place) -> Iterator[str]:
         """All after `place` whose paths conflict with `need`."""
         for line in self._conflicting(need):
@@ -193,6 +201,22 @@ class Pool:
             self.heap[:] = [entry for entry in self.heap if is_live(entry, waiting)]
             heapify(self.heap)
             self._dead = 0
+
+    def lead(self, most: int, waiting: Mapping[str, Waiter]) -> list[tuple[Place, str]]:
+        """The first ones, in order."""
+        found: list[tuple[Place, str]] = []
+        edge = [(entry, 0) for entry in self.heap[:1]]
+        while edge and len(found) < most:
+            entry, index = heappop(edge)
+            if is_live(entry, waiting):
+                found.append(entry)
+            for child in (2 * index + 1, 2 * index + 2):
+                if child < len(self.heap):
+                    heappush(edge, (self.heap[child], child))
+        return found
+
+    def __len__(self) -> int:
+        return len(self.heap) - self._dead
 
     def first(self, waiting: Mapping[str, Waiter]) -> Waiter | None:
         """Whose turn it is; the dead before it go."""

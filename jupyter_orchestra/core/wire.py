@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from .model import Delivery, Origin, Stage, State, Step
+from .resources import LeasePicture
 from .talk import TurnState
 
 PROTOCOL = 3  # raised when a page and a kernel of different versions would misunderstand each other
@@ -289,6 +290,7 @@ class Snapshot(FromKernel, frozen=True, kw_only=True):
     workers: tuple[str, ...]
     master: str  # who answers, in one line; empty before it is known
     turn: Turn | None
+    leases: LeasePicture
     cards: tuple[Card, ...]
 
 
@@ -302,6 +304,7 @@ class Changes(FromKernel, frozen=True, kw_only=True):
     gone: tuple[str, ...] = ()
     master: str | None = None  # when it changed
     turn: Turn | None = None  # when it changed
+    leases: LeasePicture | None = None  # when it changed
 
 
 class Mismatch(FromKernel, frozen=True, kw_only=True):

@@ -44,6 +44,9 @@ class Pages(ReplyPages, Protocol):
     def show(self, view: TaskView) -> None:
         """A task changed."""
 
+    def show_leases(self) -> None:
+        """Who holds things, or who waits for them, has changed."""
+
     def output(self, uid: str) -> None:
         """A running attempt has put something out."""
 
@@ -168,6 +171,11 @@ class NotebookSink:
             return
         self._dirty[view.uid] = view
         self._refresh_soon()
+
+    def show_leases(self) -> None:
+        """Who holds things, or who waits for them, has changed."""
+        if self._pages is not None:
+            self._pages.show_leases()
 
     def deliver(self, view: TaskView) -> None:
         """A result has come: it goes to a page or a card, else it is shown with the next cell."""

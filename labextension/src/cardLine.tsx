@@ -55,15 +55,16 @@ class CardLine extends ReactWidget implements IRenderMime.IRenderer {
 
   /** Draw again when this very task has changed, not with each change of any. */
   private _onChange(): void {
-    const card = this._model.find(this._saved.uid)?.card ?? null;
-    if (card !== this._drawn && this.isAttached) {
-      this._drawn = card;
+    const found = this._model.find(this._saved.uid);
+    const shown = [found?.card, found?.notebook.lackOf(this._saved.uid)];
+    if (shown.some((part, index) => part !== this._drawn[index]) && this.isAttached) {
+      this._drawn = shown;
       this._frame.ask();
     }
   }
 
   private _saved: ICardLine = readLine(null);
-  private _drawn: unknown = null;
+  private _drawn: readonly unknown[] = [];
   private _frame = onceAFrame(() => this.update());
 }
 

@@ -7,6 +7,7 @@ import type { NotebookModel } from './model';
 import { hasEnded } from './model';
 import type { ICard, ICardLine } from './protocol';
 import { Elapsed } from './sidebar/elapsed';
+import { Lacking } from './sidebar/lacking';
 import { Unsandboxed } from './unsandboxed';
 import { awaited, need, said, stateWord } from './words';
 
@@ -45,9 +46,13 @@ export default function Line({ saved, found, trans, show }: ILineProps): JSX.Ele
       <span className="jp-Orchestra-state">{isStale ? trans.__('was %1', word) : word}</span>
       {found !== null && <Unsandboxed card={found.card} trans={trans} />}
       {found !== null && <Elapsed card={found.card} notebook={found.notebook} />}
-      <span className="jp-Orchestra-said" title={text}>
-        {text}
-      </span>
+      {found !== null && found.card.lacks !== '' && !needy ? (
+        <Lacking {...found} lack={found.notebook.lackOf(card.uid)} trans={trans} />
+      ) : (
+        <span className="jp-Orchestra-said" title={text}>
+          {text}
+        </span>
+      )}
     </div>
   );
 }

@@ -3,7 +3,18 @@ import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
 import { Composing } from './composing';
-import type { IAnswer, ICard, IChanges, ISnapshot, ITurn, State, ToKernel, ToPage } from './protocol';
+import type {
+  IAnswer,
+  ICard,
+  IChanges,
+  ILack,
+  ILeasePicture,
+  ISnapshot,
+  ITurn,
+  State,
+  ToKernel,
+  ToPage
+} from './protocol';
 
 /**
  * How a notebook's kernel and this page stand to each other.
@@ -23,6 +34,8 @@ export const ENDED: ReadonlySet<State> = new Set<State>(['done', 'failed', 'canc
 export type Asked = Extract<ToKernel, { request: string }>;
 /** The same, before it has its number. */
 export type Question = Asked extends infer T ? (T extends Asked ? Omit<T, 'request'> : never) : never;
+
+const NOTHING_LEASED: ILeasePicture = { resources: [], more: 0, lacks: [] };
 
 export function hasEnded(card: Pick<ICard, 'state'>): boolean {
   return ENDED.has(card.state);
@@ -65,6 +78,8 @@ export class NotebookModel {
   master = '';
   /** The newest turn of the master. */
   turn: ITurn | null = null;
+  /** Who holds what is leased, and who waits for it. */
+  leases: ILeasePicture = NOTHING_LEASED;
 
   constructor(
     readonly id: string,
@@ -81,6 +96,11 @@ export class NotebookModel {
     return this._said;
   }
 
+  /** Why a task waits for leases, as far as that is known; the same object until it changes. */
+  lackOf(uid: string): ILack | null {
+    return this.leases.lacks.find(lack => lack.uid === uid) ?? null;
+  }
+
   /** Now, by the kernel's clock, in POSIX seconds. */
   now(): number {
     return Date.now() / 1000 + this._ahead;
@@ -93,6 +113,7 @@ export class NotebookModel {
       this.cards.clear();
       this.turn = null;
       this.master = '';
+      this.leases = NOTHING_LEASED;
     }
     if (standing !== 'ready') {
       this._giveUp(message);
@@ -161,6 +182,7 @@ export class NotebookModel {
     this.workers = message.workers;
     this.master = message.master;
     this.turn = message.turn;
+    this.leases = message.leases;
     this.cards.clear();
     for (const card of message.cards) {
       this.cards.set(card.uid, card);
@@ -176,6 +198,7 @@ export class NotebookModel {
     this.blocked = message.blocked;
     this.master = message.master ?? this.master;
     this.turn = message.turn ?? this.turn;
+    this.leases = message.leases ?? this.leases;
     for (const card of message.cards) {
       this.cards.set(card.uid, card);
     }

@@ -52,8 +52,9 @@ export class Preferences {
   }
 
   /** Whether a section is folded; other notebooks are, until somebody wants them. */
-  isFolded(section: Section): boolean {
-    return this._folds[section] ?? (section === 'others' || (section === 'finished' && this._settings.finishedFolded));
+  isFolded(section: Section, byDefault = false): boolean {
+    const isOver = section === 'finished' && this._settings.finishedFolded;
+    return this._folds[section] ?? (section === 'others' || isOver || byDefault);
   }
 
   fold(section: Section, folded: boolean): void {

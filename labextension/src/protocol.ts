@@ -106,6 +106,7 @@ export interface IChanges {
   gone: string[];
   master: string | null;
   turn: ITurn | null;
+  leases: ILeasePicture | null;
 }
 
 /** A piece of a fetched artifact, base64; ``last`` ends it. ``size`` is that of the whole in bytes. */
@@ -194,6 +195,38 @@ export interface IHello {
   down: string;
 }
 
+/** Someone who has a part of a resource, or waits for it. */
+export interface IHolderView {
+  name: string;
+  uid: string;
+  since: number | null;
+  what: string;
+  state: string;
+}
+
+/** Someone who has what is waited for. */
+export interface IHolding {
+  name: string;
+  since: number;
+}
+
+/** What a request waits for. */
+export interface ILack {
+  uid: string;
+  missing: string;
+  holders: IHolding[];
+  more: number;
+  elsewhere: string;
+  ahead: number;
+}
+
+/** What is held or waited for: slots only while somebody waits for them and for nothing else. */
+export interface ILeasePicture {
+  resources: IResourceView[];
+  more: number;
+  lacks: ILack[];
+}
+
 /** The page's protocol is another: nothing else will be said. */
 export interface IMismatch {
   type: 'Mismatch';
@@ -276,6 +309,18 @@ export interface IResize {
   columns: number;
 }
 
+/** One resource. */
+export interface IResourceView {
+  name: string;
+  used: number;
+  capacity: number | null;
+  holders: IHolderView[];
+  waiting: IHolderView[];
+  slots: boolean;
+  more_holders: number;
+  more_waiting: number;
+}
+
 /** All tasks, in the order of dispatch; the first message to each page, and again when it may have missed one. */
 export interface ISnapshot {
   type: 'Snapshot';
@@ -288,6 +333,7 @@ export interface ISnapshot {
   workers: string[];
   master: string;
   turn: ITurn | null;
+  leases: ILeasePicture;
   cards: ICard[];
 }
 

@@ -63,6 +63,7 @@ export function activateUi(app: JupyterFrontEnd, model: OrchestraModel, given: I
       actions,
       disclosures,
       open: uid => void openTask(uid),
+      show: uid => showTask(uid),
       goToCell: (_, card) => execute(Ids.goToCell, card.uid)
     },
     load: notebook => loadExtension(tracker, notebook, trans),

@@ -5,7 +5,7 @@ import type { Action } from './actions';
 import type { Section } from './sidebar/listing';
 import type { Group, NotebookModel } from './model';
 import { hasEnded } from './model';
-import type { ICard, IQuestion, State } from './protocol';
+import type { ICard, IHolderView, ILack, IQuestion, IResourceView, State } from './protocol';
 
 /** A state as the card says it; a word of its own while a cancel is under way. */
 export function stateWord(card: Pick<ICard, 'state' | 'stopping'>, trans: TranslationBundle): string {
@@ -60,6 +60,51 @@ export function awaited(card: ICard, notebook: NotebookModel, trans: Translation
   return names.length === 0 ? '' : trans.__('for %1', names.join(', '));
 }
 
+/** Who holds or waits, as a person knows them. */
+export function holderName({ name }: Pick<IHolderView, 'name'>, trans: TranslationBundle): string {
+  return name === '' ? trans.__('your own code') : name;
+}
+
+/** Why a task waits for leases, in the words in which the kernel says it. */
+export function lackWords(lack: ILack, now: number, trans: TranslationBundle): string {
+  const held = lack.holders.map(holder =>
+    trans.__('%1 (for %2 s)', holderName(holder, trans), Math.max(0, now - holder.since).toFixed(0))
+  );
+  const more = lack.more > 0 ? trans.__(' and %1 more', lack.more) : '';
+  const who = held.length > 0 ? held.join(', ') + more : lack.elsewhere;
+  const line = who === '' ? trans.__('waits for %1', lack.missing) : trans.__('waits for %1, held by %2', lack.missing, who);
+  return lack.ahead > 0 ? trans.__('%1; %2 ahead of it', line, lack.ahead) : line;
+}
+
+/** How much of a resource is in use. */
+export function amount({ name, used, capacity, holders, more_holders }: IResourceView, trans: TranslationBundle): string {
+  if (capacity === null) {
+    return trans.__('%1 held', holders.length + more_holders);
+  }
+  if (name === 'mem') {
+    const gibibytes = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);
+    return trans.__('%1 of %2 GiB', gibibytes(used), gibibytes(capacity));
+  }
+  return trans.__('%1 of %2 in use', used, capacity);
+}
+
+/** Since when somebody holds or waits, or what becomes of it. */
+export function holding({ since, state }: IHolderView, now: number, trans: TranslationBundle): string {
+  const long = duration(Math.max(0, now - (since ?? now)));
+  switch (state) {
+    case 'claiming':
+      return trans.__('asks whether other notebooks have it');
+    case 'fencing':
+      return trans.__('gave no sign of life, and is ended');
+    case 'elsewhere':
+      return trans.__('in another notebook or program');
+    case 'waiting':
+      return trans.__('waits %1', long);
+    default:
+      return trans.__('for %1', long);
+  }
+}
+
 /** What there is to say beside the state, without saying it again: why it is so, else the last line of the task. */
 export function said(card: Pick<ICard, 'state' | 'stopping' | 'line' | 'reason'>): string {
   if (card.state === 'running' && !card.stopping) {
@@ -81,6 +126,7 @@ export function sectionTitle(section: Section, trans: TranslationBundle): string
     'needs-you': trans.__('Needs you'),
     running: trans.__('Running'),
     waiting: trans.__('Waiting'),
+    resources: trans.__('Resources'),
     finished: trans.__('Finished'),
     others: trans.__('Other notebooks')
   };

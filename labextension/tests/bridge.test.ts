@@ -174,7 +174,7 @@ test('a ping is answered', async () => {
 test('a missed message brings a new line', async () => {
   const { kernel, model } = await play();
   kernel.say({ ...snapshot, seq: 1 });
-  kernel.say({ type: 'Changes', seq: 5, now: 1, blocked: '', cards: [], gone: [], master: null, turn: null });
+  kernel.say({ type: 'Changes', seq: 5, now: 1, blocked: '', cards: [], gone: [], master: null, turn: null, leases: null });
   await settled();
   expect(kernel.said().slice(2)).toEqual(['comm_close', 'comm_close', 'comm_open', 'Hello']);
   expect(model.standing).toBe('connecting');

@@ -33,7 +33,7 @@ test('a snapshot replaces what was known and makes the notebook ready', () => {
 test('changes add, change and remove cards', () => {
   const model = ready([card({ uid: 'a', line: 'x' }), card({ uid: 'b' })]);
   const missed = model.take({
-    ...{ type: 'Changes', seq: 8, now: 1, blocked: 'disk full', master: null, turn: null },
+    ...{ type: 'Changes', seq: 8, now: 1, blocked: 'disk full', master: null, turn: null, leases: null },
     cards: [card({ uid: 'a', line: 'y' }), card({ uid: 'c' })],
     gone: ['b']
   });
@@ -46,12 +46,28 @@ test('changes add, change and remove cards', () => {
 test('who answers and the newest turn stay until they change', () => {
   const model = ready();
   expect([model.master, model.turn?.state]).toEqual([snapshot.master, 'running']);
-  const change = { type: 'Changes' as const, now: 1, blocked: '', cards: [], gone: [] };
+  const change = { type: 'Changes' as const, now: 1, blocked: '', cards: [], gone: [], leases: null };
   model.take({ ...change, seq: 8, master: null, turn: { ...snapshot.turn!, state: 'failed' } });
   model.take({ ...change, seq: 9, master: 'the rules planner', turn: null });
   expect([model.master, model.turn?.state]).toEqual(['the rules planner', 'failed']);
   model.stand('unloaded');
   expect([model.master, model.turn]).toEqual(['', null]);
+});
+
+test('what is leased stays until it changes, and goes with the kernel', () => {
+  const model = ready();
+  expect(model.leases).toBe(snapshot.leases);
+  expect(model.lackOf('c3')?.missing).toBe('press');
+  expect(model.lackOf('a1')).toBeNull();
+  const change = { type: 'Changes' as const, now: 1, blocked: '', cards: [], gone: [], master: null, turn: null };
+  model.take({ ...change, seq: 8, leases: null });
+  expect(model.leases).toBe(snapshot.leases);
+  const leases = { resources: [], more: 0, lacks: [] };
+  model.take({ ...change, seq: 9, leases });
+  expect(model.leases).toBe(leases);
+  model.take({ ...snapshot, seq: 10 });
+  model.stand('unloaded');
+  expect(model.leases.resources).toEqual([]);
 });
 
 test('typing in a page is said to its kernel', () => {
@@ -70,7 +86,7 @@ test('typing in a page is said to its kernel', () => {
 
 test('a gap in the numbers is seen and changes nothing', () => {
   const model = ready([card({ uid: 'a' })]);
-  const missed = model.take({ type: 'Changes', seq: 9, now: 1, blocked: '', cards: [], gone: ['a'], master: null, turn: null });
+  const missed = model.take({ type: 'Changes', seq: 9, now: 1, blocked: '', cards: [], gone: ['a'], master: null, turn: null, leases: null });
   expect(missed).toBe(true);
   expect([...model.cards.keys()]).toEqual(['a']);
 });

@@ -169,3 +169,15 @@ test('a terminal goes on, and begins anew when something is missing or comes aga
     { fresh: true, text: 'more' }
   ]);
 });
+
+test('why a task waits for leases is news, even while its card stays the same', () => {
+  const scene = new Scene();
+  let changes = 0;
+  scene.watch.changed.connect(() => void (changes += 1));
+  const lack = { uid: 'u', missing: 'press', holders: [], more: 0, elsewhere: '', ahead: 1 };
+  const change = { type: 'Changes' as const, now: 1, blocked: '', cards: [], gone: [], master: null, turn: null };
+  scene.notebook.take({ ...change, seq: snapshot.seq + 1, leases: { resources: [], more: 0, lacks: [lack] } });
+  expect([changes, scene.watch.lack]).toEqual([1, lack]);
+  scene.notebook.take({ ...change, seq: snapshot.seq + 2, leases: null });
+  expect(changes).toBe(1);
+});

@@ -12,10 +12,13 @@ from test_cells import view
 from test_live_pages import Line
 
 from jupyter_orchestra.bridge.hub import Hub
+from jupyter_orchestra.bridge.pump import BURST, RATE
 from jupyter_orchestra.core import events as e
 from jupyter_orchestra.core import wire
 from jupyter_orchestra.core.composed import Composed
+from jupyter_orchestra.core.machine import Machine
 from jupyter_orchestra.core.model import State
+from jupyter_orchestra.core.needs import parse_all
 from jupyter_orchestra.core.talk import TurnState
 from jupyter_orchestra.errors import UsageError
 from jupyter_orchestra.terminals import Terminals
@@ -34,7 +37,8 @@ class Stage:
         views = [view(uid="u1", name="scan"), running]
         by_uid = {one.uid: one for one in views}
         board = SimpleNamespace(blocked="", all=lambda: views, get=by_uid.get, find=by_uid.get)
-        machine = SimpleNamespace(cohort=lambda cohort: views, tasks={})
+        self.machine = machine = Machine()
+        machine.cohort = lambda cohort: views  # type: ignore[assignment,method-assign,return-value]
         loop = asyncio.get_running_loop()
         runtime = SimpleNamespace(
             now=loop.time, board=board, machine=machine, workers={"kernel": None}, post=self.posted.append,
@@ -111,6 +115,54 @@ def test_a_streaming_reply_makes_few_messages_of_which_the_last_is_whole() -> No
         assert len(said) <= 7
         assert [change.seq for change in said] == list(range(1, len(said) + 1))
         assert all(change.master is None and not change.cards for change in said)
+
+    play(scene)
+
+
+def lease(stage: Stage, id: str, ask: bool = True) -> None:
+    """The person's own code takes the terminal, or gives it back."""
+    if ask:
+        stage.machine.handle(e.ResourcesDeclared(1.0, {"terminal": 1}))
+    event = e.LeaseAsked(2.0, "r", id=id, needs=parse_all("terminal")) if ask else e.LeaseReleased(3.0, id)
+    if any(isinstance(wish, e.ShowLeases) for wish in stage.machine.handle(event)):
+        stage.hub.show_leases()
+
+
+def test_a_page_hears_at_once_who_holds_what_and_then_only_what_has_changed() -> None:
+    async def scene(stage: Stage) -> None:
+        lease(stage, "a")
+        stage.open("page")
+        (snapshot,) = stage.heard("page", wire.Snapshot)
+        assert [(one.name, len(one.holders)) for one in snapshot.leases.resources] == [("terminal", 1)]
+        stage.hub.show_leases()  # nothing has changed after all
+        stage.hub.show(stage.hub.view("u1"))
+        await stage.until(lambda: stage.heard("page", wire.Changes))
+        assert stage.heard("page", wire.Changes)[0].leases is None
+        lease(stage, "b")
+        await stage.until(lambda: len(stage.heard("page", wire.Changes)) > 1)
+        change = stage.heard("page", wire.Changes)[1]
+        assert [len(one.waiting) for one in change.leases.resources] == [1]
+        assert change.cards == ()
+
+    play(scene)
+
+
+def test_leases_that_change_all_the_time_make_few_messages_of_which_the_last_is_right() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.open("page")
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        for number in range(500):
+            lease(stage, f"l{number}")
+            lease(stage, f"l{number}", ask=False)
+            if number % 50 == 0:
+                await asyncio.sleep(0)
+        lease(stage, "last")
+        told = lambda: [change.leases for change in stage.heard("page", wire.Changes) if change.leases]  # noqa: E731
+        await stage.until(lambda: told() and told()[-1].resources)
+        await asyncio.sleep(0)
+        assert len(stage.heard("page", wire.Changes)) <= BURST + 1 + RATE * (loop.time() - since)
+        assert [one.name for one in told()[-1].resources] == ["terminal"]
 
     play(scene)
 

@@ -5,11 +5,12 @@ import React from 'react';
 import type { Action, Pending, Verdict } from '../actions';
 import { possible } from '../actions';
 import { Elapsed } from '../sidebar/elapsed';
+import { Lacking } from '../sidebar/lacking';
 import { StateMark } from '../glyphs';
 import type { NotebookModel } from '../model';
 import { hasEnded } from '../model';
 import { hasCell } from '../places';
-import type { ICard } from '../protocol';
+import type { ICard, ILack } from '../protocol';
 import { QuestionBlock } from '../question';
 import { Unsandboxed } from '../unsandboxed';
 import type { Whereabouts } from './watch';
@@ -20,6 +21,8 @@ interface IPanelHeaderProps {
   notebook: NotebookModel;
   whereabouts: Whereabouts;
   explanation: string;
+  /** Why it waits for leases, as far as that is known. */
+  lack: ILack | null;
   pending: Pending;
   /** Why the last action was refused; empty when it was not. */
   problem: string;
@@ -37,7 +40,7 @@ interface IPanelHeaderProps {
 }
 
 export function PanelHeader(props: IPanelHeaderProps): JSX.Element {
-  const { answer, answerable, card, disclose, disclosed, explanation, notebook, pending, problem, trans, whereabouts } = props;
+  const { answer, answerable, card, disclose, disclosed, explanation, lack, notebook, pending, problem, trans, whereabouts } = props;
   const isLive = whereabouts === 'here';
   // The kernel explains what does not go on; what a task says of itself is newer.
   const goesOn = (card.state === 'running' && !card.stopping) || hasEnded(card);
@@ -70,7 +73,13 @@ export function PanelHeader(props: IPanelHeaderProps): JSX.Element {
       ) : (
         card.needs_you !== '' && <p className="jp-OrchestraPanel-needs">{need(card, trans)}</p>
       )}
-      {why !== '' && isLive && <p className="jp-OrchestraPanel-why">{why}</p>}
+      {card.lacks !== '' && isLive ? (
+        <p className="jp-OrchestraPanel-why">
+          <Lacking {...{ card, lack, notebook, trans }} />
+        </p>
+      ) : (
+        why !== '' && isLive && <p className="jp-OrchestraPanel-why">{why}</p>
+      )}
       {!isLive && (
         <p className="jp-OrchestraPanel-away" role="status">
           {lament(whereabouts, trans)}

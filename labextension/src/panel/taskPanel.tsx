@@ -127,6 +127,7 @@ export class TaskPanel extends Panel {
         notebook={notebook}
         whereabouts={whereabouts}
         explanation={detail?.explanation ?? ''}
+        lack={this._watch.lack}
         pending={actions.pendingOf(card.uid)}
         problem={actions.refusalOf(card)}
         act={action => void actions.act(notebook, card, action)}

@@ -5,7 +5,7 @@ import { Signal } from '@lumino/signaling';
 
 import type { NotebookModel, OrchestraModel } from '../model';
 import { hasEnded } from '../model';
-import type { ICard, IDetail, IOutput, ITerminal, ToPage } from '../protocol';
+import type { ICard, IDetail, ILack, IOutput, ITerminal, ToPage } from '../protocol';
 
 /** An output as nbformat has it; live ones are also `update_display_data` and `clear_output`. */
 export type Output = IDetail['outputs'][number];
@@ -35,6 +35,8 @@ export interface IShown {
 export class TaskWatch implements IDisposable {
   card: ICard | null = null;
   detail: IDetail | null = null;
+  /** Why it waits for leases, as far as that is known. */
+  lack: ILack | null = null;
   whereabouts: Whereabouts = 'closed';
 
   constructor(
@@ -50,7 +52,7 @@ export class TaskWatch implements IDisposable {
     return this._notebook;
   }
 
-  /** The card, the detail or the whereabouts have changed. */
+  /** The card, the detail, the whereabouts or why it waits have changed. */
   get changed(): ISignal<this, void> {
     return this._changed;
   }
@@ -87,9 +89,12 @@ export class TaskWatch implements IDisposable {
     }
     const card = notebook?.cards.get(this.uid);
     const whereabouts = this._locate(notebook, card !== undefined);
-    if (whereabouts === this.whereabouts && (card === undefined || card === this.card)) {
+    const lack = notebook?.lackOf(this.uid) ?? null;
+    const isSame = lack === this.lack && (card === undefined || card === this.card);
+    if (whereabouts === this.whereabouts && isSame) {
       return;
     }
+    this.lack = lack;
     this.whereabouts = whereabouts;
     this.card = card ?? this.card;
     this._changed.emit();

@@ -12,7 +12,8 @@ import type { GlyphName } from '../glyphs';
 import type { NotebookModel } from '../model';
 import { hasEnded } from '../model';
 import { hasCell } from '../places';
-import type { ICard } from '../protocol';
+import { Lacking } from './lacking';
+import type { ICard, ILack } from '../protocol';
 import { QuestionBlock } from '../question';
 import { Unsandboxed } from '../unsandboxed';
 import { actionWord, facts, need, stateWord, usage } from '../words';
@@ -23,6 +24,8 @@ export interface ITools {
   actions: Actions;
   disclosures: Disclosures;
   open(uid: string): void;
+  /** Bring a task's card into view and give it the focus. */
+  show(uid: string): void;
   goToCell(notebook: NotebookModel, card: ICard): void;
 }
 
@@ -32,6 +35,8 @@ export interface ICardProps {
   card: ICard;
   /** What there is to say beside its state. */
   text: string;
+  /** Why it waits for leases, as far as that is known. */
+  lack: ILack | null;
   pending: Pending;
   refusal: string;
   /** Whether the kernel hears what is clicked. */
@@ -148,19 +153,26 @@ function Progress({ card, trans }: { card: ICard; trans: TranslationBundle }): J
 }
 
 /** The state in a word, what there is to say of it, and what the task has used. */
-function Line({ card, text, trans }: { card: ICard; text: string; trans: TranslationBundle }): JSX.Element {
+function Line({ card, text, lack, notebook, tools }: ICardProps): JSX.Element {
+  const { trans } = tools;
   return (
-    <div className="jp-Orchestra-line" id={lineId(card.uid)} title={text}>
+    <div className="jp-Orchestra-line" id={lineId(card.uid)}>
       <span className="jp-Orchestra-state">{stateWord(card, trans)}</span>
       <Unsandboxed card={card} trans={trans} />
-      <span className="jp-Orchestra-said">{text}</span>
+      {card.lacks !== '' ? (
+        <Lacking {...{ card, lack, notebook, trans }} />
+      ) : (
+        <span className="jp-Orchestra-said" title={text}>
+          {text}
+        </span>
+      )}
       <span className="jp-Orchestra-usage">{usage(card, trans)}</span>
     </div>
   );
 }
 
 export const Card = React.memo(function Card(props: ICardProps): JSX.Element {
-  const { tools, notebook, card, text, refusal, pending, reached, disclosed, answerable } = props;
+  const { tools, notebook, card, refusal, pending, reached, disclosed, answerable } = props;
   const { trans, actions, disclosures } = tools;
   const { question } = card;
   const needed = question === null ? need(card, trans) : '';
@@ -180,7 +192,7 @@ export const Card = React.memo(function Card(props: ICardProps): JSX.Element {
         <Elapsed card={card} notebook={notebook} />
       </div>
       {hasProgress(card) && <Progress card={card} trans={trans} />}
-      <Line card={card} text={text} trans={trans} />
+      <Line {...props} />
       {needed !== '' && (
         <div className={`jp-Orchestra-need jp-mod-lines${needLines(needed)}`} title={needed}>
           {needed}

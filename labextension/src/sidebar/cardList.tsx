@@ -10,7 +10,8 @@ import type { ITools } from './card';
 import { useAnchor, useKeptFocus, useScale, useView } from './listHooks';
 import { CardItem, HeaderItem, listName } from './listItems';
 import type { IListProps } from './listItems';
-import type { ICardRow, Row } from './listing';
+import type { ICardRow, IResourceRow, Row } from './listing';
+import { ResourceItem, resourceHeight } from './resourceItem';
 import { target, useRoving } from './roving';
 import { offsetsOf, windowOf } from './windowing';
 
@@ -18,7 +19,14 @@ const HEADER = 28;
 const SPARE = 6; // rows kept beyond the edges, so that a quick scroll shows no gap
 
 function heightOf(row: Row, tools: ITools): number {
-  return row.kind === 'header' ? HEADER : cardHeight(row.card, tools.actions.refusalOf(row.card), tools);
+  switch (row.kind) {
+    case 'header':
+      return HEADER;
+    case 'resource':
+      return resourceHeight(row.resource);
+    default:
+      return cardHeight(row.card, tools.actions.refusalOf(row.card), tools);
+  }
 }
 
 /** The rows to draw, those of one list together. */
@@ -26,7 +34,7 @@ function inLists(rows: readonly Row[], shown: readonly number[]): { key: string;
   const lists: { key: string; list: string; indices: number[] }[] = [];
   for (const index of shown) {
     const row = rows[index]!;
-    const list = row.kind === 'card' ? row.list : '';
+    const list = row.kind === 'header' ? '' : row.list;
     const last = lists[lists.length - 1];
     if (list !== '' && last !== undefined && last.list === list) {
       last.indices.push(index);
@@ -86,12 +94,16 @@ export function CardList(props: IListProps): JSX.Element {
   const drawRow = (index: number): JSX.Element => {
     const row = rows[index]!;
     const style = { top: offsets[index], height: heights[index] };
+    const reached = index === roving.index;
     if (row.kind === 'card') {
-      return <CardItem key={row.key} row={row} props={props} style={style} reached={index === roving.index} />;
+      return <CardItem key={row.key} row={row} props={props} style={style} reached={reached} />;
+    }
+    if (row.kind === 'resource') {
+      return <ResourceItem key={row.key} row={row} tools={tools} style={style} reached={reached} />;
     }
     return (
       <div key={row.key} className="jp-Orchestra-item jp-mod-header" style={style}>
-        <HeaderItem row={row} props={props} reached={index === roving.index} />
+        <HeaderItem row={row} props={props} reached={reached} />
       </div>
     );
   };
@@ -122,7 +134,7 @@ export function CardList(props: IListProps): JSX.Element {
           list === '' ? (
             drawRow(indices[0]!)
           ) : (
-            <div key={key} role="list" aria-label={listName(rows[indices[0]!] as ICardRow, props)}>
+            <div key={key} role="list" aria-label={listName(rows[indices[0]!] as ICardRow | IResourceRow, props)}>
               {indices.map(drawRow)}
             </div>
           )

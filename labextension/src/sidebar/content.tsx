@@ -64,7 +64,7 @@ export default function Content({ sidebar, options, wish }: IContentProps): JSX.
   const current = model.current;
   const many = countTasks(model) > MANY;
   const wanted = many ? query : '';
-  const rows = listRows(model.notebooks, current, wanted, section => preferences.isFolded(section));
+  const rows = listRows(model.notebooks, current, wanted, preferences.isFolded.bind(preferences));
   const handlers = useMemo(
     () => ({
       fold: preferences.fold.bind(preferences),

@@ -24,11 +24,16 @@ function listen(listener: () => void): () => void {
   };
 }
 
+/** Draw again with each beat, as long as time goes on for what is drawn. */
+export function useBeat(goesOn: boolean): void {
+  const [, redraw] = useReducer((count: number) => count + 1, 0);
+  const goes = useContext(ClocksGo) && goesOn;
+  useEffect(() => (goes ? listen(redraw) : undefined), [goes]);
+}
+
 /** How long the present attempt has run. */
 export function Elapsed({ card, notebook }: { card: ICard; notebook: NotebookModel }): JSX.Element | null {
-  const [, redraw] = useReducer((count: number) => count + 1, 0);
-  const goes = useContext(ClocksGo) && card.state === 'running' && notebook.standing === 'ready';
-  useEffect(() => (goes ? listen(redraw) : undefined), [goes]);
+  useBeat(card.state === 'running' && notebook.standing === 'ready');
   if (card.started_at === null) {
     return null;
   }

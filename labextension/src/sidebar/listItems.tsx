@@ -4,7 +4,7 @@ import React from 'react';
 import { Card, lineId, nameId } from './card';
 import type { ITools } from './card';
 import { Glyph } from '../glyphs';
-import type { ICardRow, IHeaderRow, Row, Section } from './listing';
+import type { ICardRow, IHeaderRow, IResourceRow, Row, Section } from './listing';
 import { awaited, said, sectionTitle } from '../words';
 
 export interface IListProps {
@@ -18,7 +18,7 @@ export interface IListProps {
 }
 
 /** The name of the list that a row stands in. */
-export function listName(row: ICardRow, { tools }: IListProps): string {
+export function listName(row: ICardRow | IResourceRow, { tools }: IListProps): string {
   return row.list.startsWith('notebook ') ? row.notebook.path : sectionTitle(row.list as Section, tools.trans);
 }
 
@@ -97,6 +97,7 @@ export function CardItem({ row, props, style, reached }: IItemProps): JSX.Elemen
         notebook={row.notebook}
         card={card}
         text={said(card) || awaited(card, row.notebook, tools.trans)}
+        lack={card.lacks === '' ? null : row.notebook.lackOf(card.uid)}
         pending={tools.actions.pendingOf(card.uid)}
         refusal={tools.actions.refusalOf(card)}
         live={live}

@@ -1,10 +1,12 @@
 /** The rows of the sidebar, in order: what needs the person first. It decides what is listed, not how it looks. */
 import type { Group, NotebookModel } from '../model';
 import { GROUPS, groupOf, hasEnded } from '../model';
-import type { ICard } from '../protocol';
+import type { ICard, IResourceView } from '../protocol';
 
 /** What can be folded; `notebook` is a heading inside `others`, and stays open. */
-export type Section = Group | 'others';
+export type Section = Group | 'resources' | 'others';
+/** Whether a section is folded; where the person has not said so, `byDefault` counts. */
+export type Folded = (section: Section, byDefault?: boolean) => boolean;
 
 export interface IHeaderRow {
   kind: 'header';
@@ -30,15 +32,34 @@ export interface ICardRow {
   size: number;
 }
 
-export type Row = IHeaderRow | ICardRow;
+/** What is leased or waited for: one resource with its holders and its queue. */
+export interface IResourceRow {
+  kind: 'resource';
+  key: string;
+  list: 'resources';
+  notebook: NotebookModel;
+  resource: IResourceView;
+  position: number;
+  size: number;
+}
 
-/** Whether a task is found by what was typed: every word in its name, worker or state. */
-export function matches(card: ICard, query: string): boolean {
-  const text = `${card.name} ${card.worker} ${card.state}`.toLowerCase();
+export type Row = IHeaderRow | ICardRow | IResourceRow;
+
+function contains(text: string, query: string): boolean {
+  const found = text.toLowerCase();
   return query
     .toLowerCase()
     .split(/\s+/)
-    .every(word => text.includes(word));
+    .every(word => found.includes(word));
+}
+
+/** Whether a task is found by what was typed: every word in its name, worker or state. */
+export function matches(card: ICard, query: string): boolean {
+  return contains(`${card.name} ${card.worker} ${card.state}`, query);
+}
+
+function names({ name, holders, waiting }: IResourceView): string {
+  return [name, ...holders.map(one => one.name), ...waiting.map(one => one.name)].join(' ');
 }
 
 /** Tasks under way in order of dispatch, ended ones with the latest first. */
@@ -72,11 +93,31 @@ function cardRows(notebook: NotebookModel, cards: readonly ICard[], list: string
   }));
 }
 
-function currentRows(notebook: NotebookModel, cards: ICard[], folded: (section: Section) => boolean): Row[] {
+/** What is leased or waited for; folded by default while there is but a wait for slots. */
+function resourceRows(notebook: NotebookModel, wanted: string, folded: Folded): Row[] {
+  const { resources, more } = notebook.leases;
+  const found = wanted === '' ? resources : resources.filter(resource => contains(names(resource), wanted));
+  if (found.length === 0) {
+    return [];
+  }
+  const isFolded = folded('resources', resources.every(resource => resource.slots));
+  const count = found.length + (wanted === '' ? more : 0);
+  const header = { section: 'resources' as const, path: '', count, needy: 0, folded: isFolded };
+  const rows = found.map((resource, index) => ({
+    ...{ kind: 'resource' as const, key: `#resource ${resource.name}`, list: 'resources' as const },
+    ...{ notebook, resource, position: index + 1, size: found.length }
+  }));
+  return [{ kind: 'header', key: '#resources', ...header }, ...(isFolded ? [] : rows)];
+}
+
+function currentRows(notebook: NotebookModel, cards: ICard[], wanted: string, folded: Folded): Row[] {
   const rows: Row[] = [];
   const groups = grouped(cards);
   for (const group of GROUPS) {
     const found = groups[group];
+    if (group === 'finished') {
+      rows.push(...resourceRows(notebook, wanted, folded));
+    }
     if (found.length === 0) {
       continue;
     }
@@ -111,22 +152,23 @@ function otherRows(found: readonly [NotebookModel, ICard[]][], folded: boolean):
   return rows;
 }
 
-/** All rows. A search looks into folds as well; a task of two views of one kernel is listed once. */
+/** All rows: what is leased stands before what is over. A search looks into folds as well; a task of two views of one
+ * kernel is listed once. */
 export function listRows(
   notebooks: readonly NotebookModel[],
   current: NotebookModel | null,
   query: string,
-  folded: (section: Section) => boolean
+  folded: Folded
 ): Row[] {
   const wanted = query.trim();
-  const isFolded = (section: Section): boolean => wanted === '' && folded(section);
+  const isFolded: Folded = (section, byDefault) => wanted === '' && folded(section, byDefault);
   const seen = new Set<string>();
   const take = (notebook: NotebookModel): ICard[] => {
     const fresh = [...notebook.cards.values()].filter(card => !seen.has(card.uid));
     fresh.forEach(card => seen.add(card.uid));
     return wanted === '' ? fresh : fresh.filter(card => matches(card, wanted));
   };
-  const rows = current === null ? [] : currentRows(current, take(current), isFolded);
+  const rows = current === null ? [] : currentRows(current, take(current), wanted, isFolded);
   const others: [NotebookModel, ICard[]][] = notebooks
     .filter(notebook => notebook !== current)
     .sort((a, b) => a.path.localeCompare(b.path))

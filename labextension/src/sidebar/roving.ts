@@ -6,7 +6,7 @@ import type { Row } from './listing';
 import { revealed } from './windowing';
 
 export function canFocus(row: Row): boolean {
-  return row.kind === 'card' || row.section !== 'notebook';
+  return row.kind !== 'header' || row.section !== 'notebook';
 }
 
 /** Where a key leads from row `index`; null when it is not ours. */

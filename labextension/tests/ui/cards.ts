@@ -2,7 +2,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { NotebookModel } from '../../src/model';
-import type { ICard, IQuestion } from '../../src/protocol';
+import type { ICard, IHolderView, ILack, IQuestion, IResourceView } from '../../src/protocol';
 
 function filled(text: string, args: unknown[]): string {
   return text.replace(/%(\d)/g, (_, place) => String(args[Number(place) - 1]));
@@ -41,6 +41,26 @@ export function question(changes: Partial<IQuestion> = {}): IQuestion {
 export function notebook(id: string, ...cards: ICard[]): NotebookModel {
   const model = new NotebookModel(id, `${id}.ipynb`);
   const about = { seq: 0, protocol: 2, version: '0', now: 0, private: false, blocked: '', workers: [] };
-  model.take({ type: 'Snapshot', ...about, master: 'the rules planner', turn: null, cards });
+  const leases = { resources: [], more: 0, lacks: [] };
+  model.take({ type: 'Snapshot', ...about, master: 'the rules planner', turn: null, leases, cards });
   return model;
 }
+
+export function holder(changes: Partial<IHolderView> = {}): IHolderView {
+  return { name: 'fit', uid: '', since: 0, what: 'press', state: 'held', ...changes };
+}
+
+export function resource(changes: Partial<IResourceView> = {}): IResourceView {
+  const none = { holders: [], waiting: [], more_holders: 0, more_waiting: 0 };
+  return { name: 'press', used: 1, capacity: 1, slots: false, ...none, ...changes };
+}
+
+/** Tell a notebook what is leased, as its kernel does. */
+export function lease(model: NotebookModel, resources: IResourceView[], lacks: ILack[] = [], more = 0): void {
+  const seq = seqs.get(model) ?? 1;
+  seqs.set(model, seq + 1);
+  const none = { now: 0, blocked: '', cards: [], gone: [], master: null, turn: null };
+  model.take({ type: 'Changes', seq, ...none, leases: { resources, more, lacks } });
+}
+
+const seqs = new WeakMap<NotebookModel, number>();

@@ -1,15 +1,15 @@
 import { listRows, matches } from '../../src/sidebar/listing';
-import type { Row, Section } from '../../src/sidebar/listing';
+import type { Folded, Row, Section } from '../../src/sidebar/listing';
 import type { NotebookModel } from '../../src/model';
-import { card, notebook } from './cards';
+import { card, holder, lease, notebook, resource } from './cards';
 
 const open = (): boolean => false;
 
 function shown(rows: Row[]): string[] {
-  return rows.map(row => (row.kind === 'header' ? row.key : row.card.name));
+  return rows.map(row => (row.kind === 'card' ? row.card.name : row.key));
 }
 
-function list(all: NotebookModel[], query = '', folded: (section: Section) => boolean = open): string[] {
+function list(all: NotebookModel[], query = '', folded: Folded = open): string[] {
   return shown(listRows(all, all[0] ?? null, query, folded));
 }
 
@@ -70,4 +70,46 @@ test('every word of a search must be in the name, the worker or the state', () =
   expect(matches(fit, 'fit')).toBe(true);
   expect(matches(fit, 'paused SHELL')).toBe(true);
   expect(matches(fit, 'fit kernel')).toBe(false);
+});
+
+test('what is leased stands between the tasks under way and those that have ended', () => {
+  const model = notebook('a', card({ name: 'waits', state: 'queued' }), card({ name: 'ended', state: 'done' }));
+  lease(model, [resource({ name: 'press' }), resource({ name: 'db:main' })]);
+  const expected = ['#waiting', 'waits', '#resources', '#resource press', '#resource db:main', '#finished', 'ended'];
+  expect(list([model])).toEqual(expected);
+  lease(model, []);
+  expect(list([model])).toEqual(['#waiting', 'waits', '#finished', 'ended']);
+});
+
+test('what the own code leases is listed where there is no task', () => {
+  const model = notebook('a');
+  lease(model, [resource()], [], 3);
+  const [header] = listRows([model], model, '', open);
+  expect(header).toMatchObject({ key: '#resources', count: 4, folded: false });
+});
+
+test('what other notebooks lease is theirs', () => {
+  const here = notebook('a', card({ name: 'here' }));
+  const there = notebook('b', card({ name: 'there' }));
+  lease(there, [resource()]);
+  expect(list([here, there])).not.toContain('#resources');
+});
+
+test('a mere wait for slots is folded until the person unfolds it', () => {
+  const model = notebook('a');
+  const byDefault: Folded = (_, folded = false) => folded;
+  const slots = resource({ name: 'slots:kernel', slots: true });
+  lease(model, [slots]);
+  expect(list([model], '', byDefault)).toEqual(['#resources']);
+  lease(model, [resource(), slots]);
+  expect(list([model], '', byDefault)).toEqual(['#resources', '#resource press', '#resource slots:kernel']);
+});
+
+test('a search finds resources by their name and by who holds them or waits', () => {
+  const model = notebook('a', card({ name: 'other' }));
+  const press = resource({ holders: [holder({ name: 'fit' })], waiting: [holder({ name: 'plot' })] });
+  lease(model, [press, resource({ name: 'pool' })]);
+  expect(list([model], 'plot')).toEqual(['#resources', '#resource press']);
+  expect(list([model], 'pool')).toEqual(['#resources', '#resource pool']);
+  expect(list([model], 'other')).toEqual(['#running', 'other']);
 });
