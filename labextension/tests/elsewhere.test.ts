@@ -9,17 +9,19 @@ function begin(kernel: FakeKernel, request: string, code: string, session = 'the
   kernel.anyMessage.emit({ msg, direction: 'recv' } as unknown as Kernel.IAnyMessageArgs);
 }
 
-function opened(): { kernel: FakeKernel; runs: ServerRuns; run: (id: string, code: string) => Promise<boolean>; end: () => void } {
+function opened(): { kernel: FakeKernel; runs: ServerRuns; run: (id: string, code: string) => Promise<boolean>; end: (ran?: boolean) => void } {
   const kernel = new FakeKernel('k');
-  const ends: (() => void)[] = [];
-  const executor = { runCell: () => new Promise<boolean>(resolve => ends.push(() => resolve(true))) } as any;
+  const ends: ((ran: boolean) => void)[] = [];
+  const executor = { runCell: () => new Promise<boolean>(resolve => ends.push(resolve)) } as any;
   noteServerRuns(executor);
   const run = (id: string, code: string): Promise<boolean> => {
     const cell = { model: { type: 'code', id, sharedModel: { getSource: () => code } } };
     return executor.runCell({ cell, sessionContext: { session: { kernel: asKernel(kernel) } } });
   };
-  return { kernel, runs: ServerRuns.of(asKernel(kernel)), run, end: () => ends.shift()?.() };
+  return { kernel, runs: ServerRuns.of(asKernel(kernel)), run, end: (ran = true) => ends.shift()?.(ran) };
 }
+
+const settled = (): Promise<void> => new Promise(resolve => setTimeout(resolve));
 
 beforeEach(() => localStorage.clear());
 
@@ -42,13 +44,39 @@ test('what this page sends itself, or someone else, is no cell of the server', (
 
 test('a cell that the server never came to does not take the place of the next', async () => {
   const { kernel, runs, run, end } = opened();
-  const first = run('a', 'x');
-  end();
-  await first;
-  await Promise.resolve();
+  void run('a', 'x');
+  end(false);
+  await settled();
   void run('b', 'x');
   begin(kernel, 'r', 'x');
   expect(runs.cellOf('r')).toBe('b');
+});
+
+test('a cell whose end is heard before its beginning is known', async () => {
+  const { kernel, runs, run, end } = opened();
+  void run('a', 'x');
+  void run('b', 'x');
+  end();
+  end();
+  await settled();
+  ['x', 'x'].forEach((code, index) => begin(kernel, `r${index}`, code));
+  expect(['r0', 'r1'].map(request => runs.cellOf(request))).toEqual(['a', 'b']);
+});
+
+test.each(['a later cell began', 'the connection was cut'])('a beginning is not waited for when %s', async reason => {
+  const { kernel, runs, run, end } = opened();
+  void run('a', 'x');
+  void run('b', 'y');
+  end();
+  await settled();
+  if (reason === 'a later cell began') {
+    begin(kernel, 'r0', 'y');
+  } else {
+    kernel.connectionStatusChanged.emit('connecting');
+  }
+  void run('c', 'x');
+  begin(kernel, 'r1', 'x');
+  expect(runs.cellOf('r1')).toBe('c');
 });
 
 test('a page that is loaded again knows the cells that it had the server run, of the last 200 requests', () => {

@@ -11,6 +11,7 @@ export class FakeKernel {
   readonly clientId = 'client';
   readonly anyMessage = new Signal<this, Kernel.IAnyMessageArgs>(this);
   readonly statusChanged = new Signal<this, KernelMessage.Status>(this);
+  readonly connectionStatusChanged = new Signal<this, Kernel.ConnectionStatus>(this);
   readonly known = new PromiseDelegate<void>();
   readonly info = this.known.promise;
   supportsSubshells = false;

@@ -260,6 +260,13 @@ class NotebookPage:
         self.in_panel("await panel.sessionContext.restartKernel();")
         self.wait_for(f"window.orchestraTest.idle({self.name!r})")
 
+    def delay_kernel(self, milliseconds: int) -> None:
+        """Let what the kernel says come that much later than what the server says."""
+        self.in_panel(
+            "const socket = panel.sessionContext.session.kernel._ws, hear = socket.onmessage;"
+            f"socket.onmessage = event => setTimeout(() => hear.call(socket, event), {milliseconds});"
+        )
+
     def interrupt(self) -> None:
         """What the Interrupt button does."""
         self.in_panel("await panel.sessionContext.session.kernel.interrupt();")

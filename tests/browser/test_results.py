@@ -378,8 +378,10 @@ def test_the_result_of_a_task_that_is_tried_again_takes_the_place_of_the_failed_
     page.until(lambda: ["Error" in cell.shown for cell in page.results("bad")] == [False], page.cells)
 
 
-def test_results_of_cells_that_the_server_runs_stand_below_them(executor_desk: Desk) -> None:
+@pytest.mark.parametrize("late", [0, 500])
+def test_results_of_cells_that_the_server_runs_stand_below_them(executor_desk: Desk, late: int) -> None:
     page = executor_desk.open(LOAD, FIT, "x = 1", FIT.replace("fit", "other"), "").load()
+    page.delay_kernel(late)
     page.run_all()
     page.wait_result("fit")
     page.wait_result("other")

@@ -8,6 +8,8 @@ import { serverRuns } from './shelf';
 interface IRun {
   cell: string;
   code: string;
+  /** The server has run it. */
+  isOver: boolean;
 }
 
 const all = new WeakMap<Kernel.IKernelConnection, ServerRuns>();
@@ -28,14 +30,18 @@ export class ServerRuns {
     private readonly _shelf: IShelf = serverRuns
   ) {
     _kernel.anyMessage.connect(this._watch, this);
+    _kernel.connectionStatusChanged.connect(this._onConnection, this);
   }
 
-  /** The server was asked to run this cell; `done` when it has, or will not. */
-  async begin(cell: string, code: string, done: Promise<unknown>): Promise<void> {
-    const run = { cell, code };
+  /** The server was asked to run this cell; `done` when it has, false or an error when it will not. */
+  async begin(cell: string, code: string, done: Promise<boolean>): Promise<void> {
+    const run = { cell, code, isOver: false };
     this._waiting.push(run);
-    await done.catch(() => undefined);
-    this._waiting = this._waiting.filter(other => other !== run);
+    run.isOver = await done.catch(() => false);
+    // That it has begun may be heard after its end: the kernel's words come another way than the server's.
+    if (!run.isOver) {
+      this._waiting = this._waiting.filter(other => other !== run);
+    }
   }
 
   /** The cell of a request, empty where unknown. */
@@ -52,10 +58,18 @@ export class ServerRuns {
     const { code } = msg.content as { code?: string };
     const index = this._waiting.findIndex(run => run.code === code);
     if (index >= 0 && request !== undefined) {
-      const [run] = this._waiting.splice(index, 1);
-      const { cell } = run as IRun;
+      const { cell } = this._waiting[index] as IRun;
+      // What was asked for before and is over has begun before, unheard.
+      this._waiting = this._waiting.filter((run, other) => other > index || (other < index && !run.isOver));
       this._cells.set(request, cell);
       this._shelf.set(this._kernel.id, request, cell);
+    }
+  }
+
+  /** What began while the connection was cut is not told again. */
+  private _onConnection(_: unknown, status: Kernel.ConnectionStatus): void {
+    if (status !== 'connected') {
+      this._waiting = this._waiting.filter(run => !run.isOver);
     }
   }
 
