@@ -219,7 +219,7 @@ class Process(msgspec.Struct, frozen=True, omit_defaults=True):
     """What finds a started worker again: identity of its process and where it spools."""
 
     pid: int
-    started: float  # start time by the system's clock, POSIX seconds
+    started: float  # seconds since the system's start, where it counts them, so that the clock may be set; else POSIX
     spool: str = ""
     connection: str = ""  # a kernel's connection file
 

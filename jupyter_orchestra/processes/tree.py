@@ -18,11 +18,12 @@ from typing import NamedTuple
 import psutil
 
 PATIENCE = 2.0  # seconds that the killing goes on
+TICKS = os.sysconf("SC_CLK_TCK")  # of the system's clock in a second
 _PAUSES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)  # seconds between its rounds
 
 
 class Root(NamedTuple):
-    """The first process of a tree, perhaps dead by now; ``started`` (POSIX seconds) tells it from a later one."""
+    """The first process of a tree, perhaps dead by now; what :func:`started` said tells it from a later one."""
 
     pid: int
     started: float
@@ -120,7 +121,23 @@ def _state(pid: int) -> bytes:
 
 
 def started(pid: int) -> float:
-    """When a process began, POSIX seconds; 0 when it is gone."""
+    """When a process began, by a clock that nobody sets: seconds since the system's start; 0 when it is gone.
+
+    Where there is no /proc: POSIX seconds.
+    """
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19]) / TICKS
+    except (OSError, IndexError):
+        return 0.0 if os.path.isdir("/proc/self") else _started_elsewhere(pid)
+
+
+def age(began: float) -> float:
+    """Seconds since a process began, from what :func:`started` said."""
+    now = time.clock_gettime(time.CLOCK_BOOTTIME) if os.path.isdir("/proc/self") else time.time()
+    return max(0.0, now - began)
+
+
+def _started_elsewhere(pid: int) -> float:
     try:
         return psutil.Process(pid).create_time()
     except psutil.Error:

@@ -86,9 +86,5 @@ def carries(pid: int, mark: str) -> bool:
 
 
 def began_at(seen: Seen) -> float:
-    """When a process began, POSIX seconds as psutil has it."""
-    with open("/proc/stat", "rb") as file:
-        for line in file:
-            if line.startswith(b"btime"):
-                return int(line.split()[1]) + seen.began / TICKS
-    return 0.0
+    """When a process began, in seconds since the system's start."""
+    return seen.began / TICKS

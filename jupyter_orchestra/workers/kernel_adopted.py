@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import shutil
 import signal
-import time
 from pathlib import Path
 
 from ..core.model import Origin, Process
 from ..core.ports import Blocked, Job, Launcher, Lost, Outcome, Running
 from ..processes.ladder import end_gently
+from ..processes.tree import age
 from .follower import TICK, Follower
 from .kernel_ending import Ending
 from .kernel_spool import Tail
@@ -69,7 +69,7 @@ class AdoptedKernel:
         trouble = self._ending.trouble(None, code_of(ended.result(), confined) if ended.done() else None, running)
         if isinstance(trouble, Blocked | Lost):
             return trouble
-        return await self._ending.conclude(trouble, max(0.0, time.time() - self._process.started))
+        return await self._ending.conclude(trouble, age(self._process.started))
 
     async def _end(self, running: Running) -> None:
         await running.end()

@@ -17,6 +17,7 @@ from ..errors import NO_ROOM
 from ..processes.ladder import end_gently
 from ..processes.spool import Frame
 from ..processes.threads import in_thread
+from ..processes.tree import age
 from .follower import TICK, follow
 from .leaving import clean
 from .outputs import Collector
@@ -103,7 +104,7 @@ class ProcessWorker:
         if running is None:
             return Lost(GONE)
         if job.process is not None:
-            began -= max(0.0, time.time() - job.process.started)
+            began -= age(job.process.started)
         code = await self._followed(running, attempt)
         if running.lost:
             return Lost(DISOWNED)

@@ -14,7 +14,7 @@ from jupyter_orchestra.core.ports import Launch
 from jupyter_orchestra.processes.ladder import end_gently
 from jupyter_orchestra.processes.launcher import LocalLauncher, LocalRunning
 from jupyter_orchestra.processes.spool import Frame, SpoolReader
-from jupyter_orchestra.processes.tree import Root, end_tree, members, started, sweep
+from jupyter_orchestra.processes.tree import Root, age, end_tree, members, started, sweep
 
 ESCAPES = "setsid bash -c '(setsid sleep 1000 &); sleep 1000; :' & echo ready; sleep 1000; :"
 ESCAPED = 6  # processes of that, the spooler included
@@ -364,6 +364,23 @@ def test_a_later_process_of_the_same_number_is_spared() -> None:
         assert not end_tree("NO=SUCH", Root(child.pid, started(child.pid) - 60))
         assert child.poll() is None
         child.kill()
+
+
+@pytest.mark.parametrize("seconds", [-86_400.0, 1.0, 3_600.0])
+def test_a_clock_that_is_set_hides_no_process(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    now, boot = time.time, psutil.boot_time()
+    with subprocess.Popen(["sleep", "1000"]) as child:
+        root = Root(child.pid, started(child.pid))
+        old = age(root.started)
+        monkeypatch.setattr(time, "time", lambda: now() + seconds)
+        monkeypatch.setattr("psutil._psplatform.boot_time", lambda: boot + seconds)
+        try:
+            assert old <= age(root.started) < old + 100
+            assert root.pid in members("NO=SUCH", root)
+            assert not end_tree("NO=SUCH", root)
+            assert child.wait(10) == -signal.SIGKILL
+        finally:
+            child.kill()
 
 
 def test_we_and_our_ancestors_are_spared() -> None:

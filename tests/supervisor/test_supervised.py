@@ -19,6 +19,7 @@ import pytest
 from jupyter_orchestra.core.ports import Launch, Limits
 from jupyter_orchestra.processes.ladder import end_gently
 from jupyter_orchestra.processes.spool import SpoolReader
+from jupyter_orchestra.processes.tree import started
 from jupyter_orchestra.resources import steward
 from jupyter_orchestra.supervisor.launcher import SupervisedLauncher
 from jupyter_orchestra.supervisor.main import BEAT
@@ -85,6 +86,15 @@ def test_a_command_runs_and_its_exit_code_and_output_come_back(place: Path) -> N
         running = await launcher.start(launch(place, "echo hello; exit 3"))
         assert await running.wait() == 3
         assert "hello" in text(running.read(0))
+        await running.end()
+
+    supervised(place, act)
+
+
+def test_it_says_of_a_process_what_everybody_finds(place: Path) -> None:
+    async def act(launcher: SupervisedLauncher) -> None:
+        running = await launcher.start(launch(place, "sleep 600"))
+        assert running.process.started == started(running.process.pid)
         await running.end()
 
     supervised(place, act)
