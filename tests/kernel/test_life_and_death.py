@@ -141,6 +141,7 @@ def test_a_result_that_nobody_saw_before_the_kill_is_shown_once_after_it(start_k
     second = start_kernel(notebook)
     shown = second.load_text + second.run("1").text + second.run("%gather").text + second.run("2").text
     assert shown.count("nobody saw this") == 1
+    second.until_true("jo.task('unseen').view.stage == 'shown'")  # that it was is written down now
     second.kill()
     third = start_kernel(notebook)
     assert "nobody saw this" not in third.load_text + third.run("1").text + third.run("%gather").text
