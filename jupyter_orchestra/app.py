@@ -24,7 +24,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from . import api, host
 from .client.client import Client
-from .config import Orchestra
+from .config import BUDGETS, Orchestra
 from .controlling import RENEW, Controlling
 from .conversing import Conversing
 from .core import events as e
@@ -153,8 +153,9 @@ class App:
         runtime.before_end(partial(self._leave, launcher))
         runtime.before_end(self.controlling.close)
         runtime.after_end(launcher.close)
-        if any(getattr(self.config, name) for name in self.config.trait_names() if name.endswith("budget")):
-            runtime.after_start(lambda: runtime.post(e.BudgetsDeclared(runtime.now(), self.config.budgets())))
+        runtime.after_end(self.controlling.end_allowance)
+        if any(getattr(self.config, name) for name in BUDGETS):
+            self._declare_budgets(runtime)  # in the inbox before anything runs, so that nothing is spent before
         if journal.blocked:
             self._on_blocked(journal.blocked)
         self._keeper = keeper = Housekeeper(runtime, journal, self.config.journal_limit)
@@ -223,7 +224,8 @@ class App:
             configurables.append(self.config)
         slots = [name for name in self.config.trait_names(config=True) if name.endswith("_slots")]
         self.config.observe(self._on_slots, slots)
-        self.config.observe(self._on_budgets, [name for name in self.config.trait_names() if name.endswith("budget")])
+        self.config.observe(self._on_budgets, BUDGETS)
+        self.config.observe(self._on_admission, "max_unfinished")
         return found
 
     def _on_slots(self, change: Any) -> None:
@@ -235,8 +237,15 @@ class App:
         runtime.post(e.KindDeclared(runtime.now(), msgspec.structs.replace(worker.kind, slots=change["new"])))
 
     def _on_budgets(self, change: Any = None) -> None:
-        runtime = self.runtime()
+        self._declare_budgets(self.runtime())
+
+    def _declare_budgets(self, runtime: Runtime) -> None:
+        self.controlling.allow(runtime, self.config.allowance())
         runtime.post(e.BudgetsDeclared(runtime.now(), self.config.budgets()))
+
+    def _on_admission(self, change: Any) -> None:
+        runtime = self.runtime()
+        runtime.post(e.AdmissionDeclared(runtime.now(), change["new"]))
 
     def _notebook(self) -> str:
         """The notebook's path: a setting, the server's word, or what VS Code leaves in the namespace."""

@@ -20,6 +20,7 @@ from .core.controller import lease_id, outlives
 from .core.machine import Machine
 from .core.model import Capability, Failure
 from .core.ports import Blocked, Failed, Finished, Job, Journal, Keeper, Lost, Outcome, Sink, Verdict, Worker
+from .core.purse import Allowance
 from .errors import NO_ROOM
 from .lending import UNKEPT, AttemptLender
 from .patience import PatientStore, no_room
@@ -37,6 +38,7 @@ class Home(Protocol):
     journal: Journal
     folder: Path
     sink: Sink | None
+    allowance: Allowance | None
     terminals: Terminals
     now: Callable[[], float]
 
@@ -89,7 +91,14 @@ class Attempts:
             steps=tuple(task.steps),
             process=task.process,
             purse=AskingPurse(
-                home.machine.spending, home.ask, home.post, home.now, home.new_request, uid=uid, attempt=attempt
+                home.machine.spending,
+                home.ask,
+                home.post,
+                home.now,
+                home.new_request,
+                uid=uid,
+                attempt=attempt,
+                allowance=lambda: home.allowance,
             ),
             grants=home.machine.grants.permit(uid, attempt, home.now),
             lender=AttemptLender(home, uid, attempt) if home.keeps else None,

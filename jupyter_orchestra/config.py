@@ -7,20 +7,28 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from traitlets import Enum, Float, Int, TraitError, Unicode
+from traitlets import Enum, Float, Int, TraitError, Unicode, validate
 from traitlets.config import SingletonConfigurable
 
-from .core.limits import BadBudget, Limits, parse_budget
+from .core.limits import BadBudget, Limits, parse_budget, spell
 from .core.model import TIERS
 from .errors import UsageError
 
 TABLES = ("resources", "databases", "servers", "tests", "containers")  # what tasks share
 LATER = ("mcp",)
+BUDGETS = ("user_budget", "budget", *(f"{tier}_budget" for tier in TIERS))
+OF_MODELS = ("tokens", "tokens_in", "tokens_out", "microusd")  # what requests to models cost
+OF_MODELS_SAID = ("tokens", "tokens_in", "tokens_out", "usd")
 PERSONAL = {  # what is no project's business, and why
     "base_url": "where your key goes",
     "api_key_env": "where your key goes",
     "sandbox": "what runs without asking you",
+    "user_budget": "what you spend in all",
 }
+
+
+class BadSetting(UsageError, TraitError):
+    """A setting can't have that value; it keeps the one that it had."""
 
 
 def cores() -> int:
@@ -51,6 +59,11 @@ class Orchestra(SingletonConfigurable):
     fast_slots = Int(8, min=1, help="Agents of the tier fast that run at once.").tag(config=True)
     standard_slots = Int(4, min=1, help="Agents of the tier standard that run at once.").tag(config=True)
     strong_slots = Int(2, min=1, help="Agents of the tier strong that run at once.").tag(config=True)
+    user_budget = Unicode(
+        "",
+        help="What all your notebooks may spend on models in a day (from midnight, over restarts), such as usd=10;"
+        " set it in your own configuration: it counts what is spent by notebooks for which it is set.",
+    ).tag(config=True)
     budget = Unicode("", help="What the notebook may spend on models in all, such as tokens=2M,usd=5.").tag(config=True)
     fast_budget = Unicode("", help="What agents of the tier fast may spend in all.").tag(config=True)
     standard_budget = Unicode("", help="What agents of the tier standard may spend in all.").tag(config=True)
@@ -127,12 +140,24 @@ class Orchestra(SingletonConfigurable):
         return found, declared
 
     def budgets(self) -> dict[str, Limits]:
-        """The limits of the notebook and of the tiers, by the name of the account. Raises UsageError."""
+        """The limits of the notebook and of the tiers, by the name of the account."""
         names = {"notebook": "budget"} | {f"tier:{tier}": f"{tier}_budget" for tier in TIERS}
+        return {account: parse_budget(text) for account, name in names.items() if (text := getattr(self, name))}
+
+    def allowance(self) -> Limits:
+        """The limits of all notebooks together, in a day."""
+        return parse_budget(self.user_budget) if self.user_budget else Limits()
+
+    @validate(*BUDGETS)
+    def _check_budget(self, proposal: Any) -> Any:
+        name, text = proposal["trait"].name, proposal["value"]
         try:
-            return {account: parse_budget(text) for account, name in names.items() if (text := getattr(self, name))}
+            limits = parse_budget(text) if text else Limits()
         except BadBudget as error:
-            raise UsageError(f"c.Orchestra: {error}") from None
+            raise BadSetting(f"Orchestra.{name}: {error}") from None
+        if name == "user_budget" and limits != Limits(**{key: getattr(limits, key) for key in OF_MODELS}):
+            raise BadSetting(f"Orchestra.{name} limits {', '.join(OF_MODELS_SAID)}, not {spell(limits)}")
+        return text
 
     def lines(self) -> list[str]:
         """Each setting with its value and meaning."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .core import events as e
+from .core.limits import Limits as Budget
 from .core.machine import Machine
 from .core.model import Ask, Task
 from .core.needs import Need
@@ -27,6 +28,7 @@ from .runtime import Runtime
 
 if TYPE_CHECKING:
     from .door.server import Door
+    from .resources.allowance import Allowance
     from .resources.broker import Broker
     from .resources.declared import Declared
     from .resources.keeper import LeaseKeeper
@@ -60,6 +62,7 @@ class Controlling:
         self._door: Door | None = None
         self._beginning: asyncio.Task[None] | None = None
         self._keeper: LeaseKeeper | None = None
+        self._allowance: Allowance | None = None
         self._ready = threading.Event()
         self._steward = ""  # the file in which a supervisor says which tasks outlive this kernel
         self._launcher: SupervisedLauncher | None = None
@@ -218,6 +221,21 @@ class Controlling:
             self._door = await serve(runtime, rundir.folder(mark), explain=tell, leases=leases, notebook=self._notebook)
         except OSError as error:
             log.warning("programs outside can't reach this notebook: %s", error)
+
+    def allow(self, runtime: Runtime, limits: Budget) -> None:
+        """From now on all notebooks of the person may spend so much in a day, as far as this one is concerned."""
+        if limits and self._allowance is None:
+            from .resources.allowance import Allowance
+
+            self._allowance = Allowance(limits)
+        if self._allowance is not None:
+            self._allowance.limits = limits
+        runtime.allowance = self._allowance if limits else None
+
+    async def end_allowance(self) -> None:
+        """Write down what was spent."""
+        if self._allowance is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._allowance.close)
 
     async def close(self) -> None:
         """Let nobody in any more."""

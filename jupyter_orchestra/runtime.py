@@ -22,6 +22,7 @@ from .core import events as e
 from .core.machine import Machine
 from .core.model import Capture, State, Task
 from .core.ports import Journal, Keeper, Master, Sink, Worker
+from .core.purse import Allowance
 from .core.talk import TurnView, view_turn
 from .core.views import TaskView, view
 from .patience import no_room
@@ -78,6 +79,7 @@ class Runtime:
         self.sink: Sink | None = None
         self.master: Master | None = None
         self.keeper: Keeper | None = None
+        self.allowance: Allowance | None = None
         self._unkept: list[e.LeaseCommand] = []  # what the keeper is told when it comes
         self._keeping: asyncio.Event | None = None  # None: no keeper is to come
         self.epoch, self.max_unfinished, self.tiers = epoch, max_unfinished, dict(tiers or {})

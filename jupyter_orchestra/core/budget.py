@@ -375,7 +375,7 @@ def _whose(account: str, asking: str) -> str:
         case "notebook":
             return "the notebook's budget"
         case _:
-            return "your budget"
+            return f"the budget of all your notebooks for {name or 'today'}"
 
 
 def _hint(account: str) -> str:

@@ -53,6 +53,12 @@ class TiersDeclared(Event, frozen=True):
     tiers: dict[str, int]
 
 
+class AdmissionDeclared(Event, frozen=True):
+    """How many tasks may be unfinished at once was changed."""
+
+    max_unfinished: int
+
+
 class TasksDispatched(Asked, frozen=True, omit_defaults=True, kw_only=True):
     """Tasks were dispatched together; all are accepted or none."""
 
@@ -434,6 +440,7 @@ AnyEvent = (
     KernelStarted
     | KindDeclared
     | TiersDeclared
+    | AdmissionDeclared
     | TasksDispatched
     | SnapshotTaken
     | SnapshotFailed

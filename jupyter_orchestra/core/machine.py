@@ -261,6 +261,9 @@ class Machine:
         self.state.tiers = dict(event.tiers)
         self._declare_slots()
 
+    def _on_admission_declared(self, event: e.AdmissionDeclared) -> None:
+        self.state.max_unfinished = event.max_unfinished
+
     def _on_journal_blocked(self, event: e.JournalBlocked) -> None:
         self.state.blocked = event.reason
         self._show_unended()
@@ -350,7 +353,8 @@ class Machine:
         limit = self.state.max_unfinished
         if self._unended + more > limit:
             raise Refusal(
-                f"{self._unended} tasks have not ended yet and the limit is {limit}: wait for some, or cancel some"
+                f"{self._unended} tasks have not ended yet and the limit is {limit}: wait for some, cancel some, "
+                "or raise it with %config Orchestra.max_unfinished"
             )
 
     def _retire_name(self, name: str, now: float) -> None:
@@ -1083,6 +1087,7 @@ _HANDLERS: dict[type[e.Event], Callable[..., None]] = {
     e.KernelStarted: Machine._on_kernel_started,
     e.KindDeclared: Machine._on_kind_declared,
     e.TiersDeclared: Machine._on_tiers_declared,
+    e.AdmissionDeclared: Machine._on_admission_declared,
     e.TasksDispatched: Machine._on_tasks_dispatched,
     e.SnapshotTaken: Machine._on_snapshot_taken,
     e.SnapshotFailed: Machine._on_snapshot_failed,

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from .limits import Amounts, Limits, OverBudget
 
-__all__ = ["UNLIMITED", "OverBudget", "Purse", "Reservation"]
+__all__ = ["UNLIMITED", "Allowance", "OverBudget", "Purse", "Reservation"]
 
 
 class Reservation(Protocol):
@@ -30,6 +30,25 @@ class Purse(Protocol):
 
     def spend(self, amounts: Amounts) -> None:
         """Tell of what was spent without a reservation."""
+
+
+class Allowance(Protocol):
+    """What a person's notebooks may spend together. Everything is for the runtime's loop."""
+
+    def room(self) -> Limits:
+        """What was left when it was looked at last."""
+
+    def left(self) -> float:
+        """The part from 0 to 1 that was left."""
+
+    async def reserve(self, id: str, amounts: Amounts) -> None:
+        """Keep that much. Raises OverBudget."""
+
+    def settle(self, id: str, actual: Amounts | None) -> None:
+        """It was spent: so much, or nobody knows (then all that was reserved)."""
+
+    def close(self) -> None:
+        """Write down what is not written yet, and end; may block."""
 
 
 class _Nothing:

@@ -102,6 +102,11 @@ class Views:
         if self._dropped:
             connection.executemany("DELETE FROM task WHERE uid = ?", [(uid,) for uid in self._dropped])
         if self._accounts:
-            connection.executemany("DELETE FROM account WHERE account = ?", [(name,) for name in self._accounts])
-            figures = [msgspec.structs.astuple(one) for found in self._accounts.values() for one in found]
-            connection.executemany(_FIGURE, figures)
+            write_accounts(connection, self._accounts)
+
+
+def write_accounts(connection: sqlite3.Connection, accounts: Accounts) -> None:
+    """Put these in the place of what is there of them, in the caller's transaction. Raises sqlite3.IntegrityError."""
+    connection.executemany("DELETE FROM account WHERE account = ?", [(name,) for name in accounts])
+    rows = [msgspec.structs.astuple(one) for figures in accounts.values() for one in figures]
+    connection.executemany(_FIGURE, rows)

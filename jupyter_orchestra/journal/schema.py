@@ -37,7 +37,7 @@ _FIRST = (
 # limits that hold: where a limit is set below what is used already, what is used is the limit until it holds. What cost
 # more than was kept for it and than was left (a reply that was longer than allowed, time that passed before a stop) is
 # ``over``, and no part of it.
-_ACCOUNT = """CREATE TABLE account(account TEXT NOT NULL, quantity TEXT NOT NULL, most INTEGER,
+ACCOUNTS = """CREATE TABLE account(account TEXT NOT NULL, quantity TEXT NOT NULL, most INTEGER,
     reserved INTEGER NOT NULL, spent INTEGER NOT NULL, over INTEGER NOT NULL, PRIMARY KEY(account, quantity),
     CONSTRAINT "nothing is less than nothing" CHECK(reserved >= 0 AND spent >= 0 AND over >= 0),
     CONSTRAINT "no budget is overdrawn" CHECK(most IS NULL OR reserved + spent <= most)) STRICT, WITHOUT ROWID"""
@@ -52,7 +52,7 @@ def _first(connection: sqlite3.Connection) -> None:
 
 
 def _accounts(connection: sqlite3.Connection) -> None:
-    connection.execute(_ACCOUNT)
+    connection.execute(ACCOUNTS)
 
 
 STEPS: list[Callable[[sqlite3.Connection], None]] = [_first, _accounts]

@@ -51,8 +51,7 @@ class Payer:
         OverBudget
             When the purse does not hold as much as the request may cost.
         """
-        amounts = await self._most(purse, model, request)
-        kept = await purse.reserve(amounts)
+        amounts, kept = await self._reserve(purse, model, request)
         try:
             yield Paid(msgspec.structs.replace(request, max_tokens=amounts.tokens_out), kept, self._meter)
         except ModelError as error:
@@ -66,6 +65,18 @@ class Payer:
         """Whether little is left, or not enough for two more requests like the last one."""
         tokens = purse.room().tokens
         return purse.left() < NEARLY or (tokens is not None and tokens < 2 * (self._meter.last + SHORTEST))
+
+    async def _reserve(self, purse: Purse, model: Model, request: Request) -> tuple[Amounts, Reservation]:
+        """The most that a request may cost, and that it is kept; less where others took of what was left meanwhile."""
+        amounts = await self._most(purse, model, request)
+        while True:
+            try:
+                return amounts, await purse.reserve(amounts)
+            except OverBudget:
+                less = await self._most(purse, model, request)
+                if not less.tokens_out or less.tokens_out >= (amounts.tokens_out or math.inf):
+                    raise
+                amounts = less
 
     async def _most(self, purse: Purse, model: Model, request: Request) -> Amounts:
         """What a request may cost at most; ``tokens_out`` 0: nothing limits how long its reply is."""

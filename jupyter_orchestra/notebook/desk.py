@@ -107,7 +107,8 @@ class NotebookDesk:
         """What pays for a turn's requests."""
         home = self._runtime
         return AskingPurse(
-            home.machine.spending, home.ask, home.post, home.now, home.new_request, turn=turn, tier=tier
+            home.machine.spending, home.ask, home.post, home.now, home.new_request, turn=turn, tier=tier,
+            allowance=lambda: home.allowance,
         )  # fmt: skip
 
     def say(self, turn: int, text: str, note: str = "") -> None:

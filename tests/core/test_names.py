@@ -208,10 +208,24 @@ def test_too_many_unended_tasks_are_refused() -> None:
     play = Play(limit=3)
     play.dispatch("a", "b")
     play.dispatch("c", "d")
-    assert play.refusal() == "2 tasks have not ended yet and the limit is 3: wait for some, or cancel some"
+    assert play.refusal() == (
+        "2 tasks have not ended yet and the limit is 3: wait for some, cancel some, "
+        "or raise it with %config Orchestra.max_unfinished"
+    )
     play.dispatch("c")
     play.finish("a")
     assert isinstance(play.dispatch("d"), e.Accepted)
+
+
+def test_how_many_may_be_unended_changes_at_once() -> None:
+    play = Play(limit=2)
+    play.dispatch("a", "b")
+    assert isinstance(play.dispatch("c"), e.Refused)
+    play.send(e.AdmissionDeclared(play.now, 3))
+    assert isinstance(play.dispatch("c"), e.Accepted)
+    play.send(e.AdmissionDeclared(play.now, 1))
+    play.finish("a")
+    assert isinstance(play.dispatch("d"), e.Refused)
 
 
 def test_an_older_task_by_uid_and_a_new_one_of_its_name_are_two_tasks() -> None:

@@ -191,3 +191,29 @@ def test_each_byte_that_is_no_letter_may_be_a_token(text: str) -> None:
 def test_words_are_at_least_two_bytes_a_token(words: list[str]) -> None:
     text = " ".join(words)
     assert len(text) // 2 <= most_tokens(text) <= len(text)
+
+
+def test_where_others_took_of_what_was_left_meanwhile_less_is_asked_for() -> None:
+    class Shared(Purse):
+        async def reserve(self, amounts: Amounts) -> Purse:
+            if not self.asked:
+                self.holds = Limits(tokens_out=700)
+            return await super().reserve(amounts)
+
+    purse = Shared(Limits(tokens_out=900))
+    seen: list[int] = []
+    pay(purse, lambda paid: seen.append(paid.request.max_tokens))
+    assert [amounts.tokens_out for amounts in purse.asked] == [900, 700]
+    assert seen == [700]
+
+
+def test_who_is_refused_though_nothing_has_changed_is_not_asked_for_less_for_ever() -> None:
+    class Empty(Purse):
+        async def reserve(self, amounts: Amounts) -> Purse:
+            self.asked.append(amounts)
+            raise OverBudget("its budget is spent")
+
+    purse = Empty(Limits(tokens_out=900))
+    with pytest.raises(OverBudget):
+        pay(purse, lambda paid: None)
+    assert len(purse.asked) == 1

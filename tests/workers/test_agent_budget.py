@@ -19,6 +19,7 @@ from jupyter_orchestra.core.ports import Failed, Job, Outcome
 from jupyter_orchestra.errors import ModelError
 from jupyter_orchestra.models.values import ModelUsage
 from jupyter_orchestra.purse import AskingPurse
+from jupyter_orchestra.resources.allowance import Allowance, AllowanceFile
 
 USED = ModelUsage(tokens_in=2_500, tokens_out=90)
 
@@ -204,3 +205,30 @@ def test_agents_side_by_side_never_overdraw_what_they_share(scene: Scene) -> Non
     assert account.over.tokens == 0
     assert account.reserved.tokens == 0
     assert all(isinstance(found, Failed) and found.failure.kind == "budget" for found in outcomes)
+
+
+@pytest.mark.parametrize("own", [Limits(), Limits(tokens=100_000)])
+def test_what_all_notebooks_may_spend_is_asked_too(scene: Scene, tmp_path: Path, own: Limits) -> None:
+    counter = Counter(own)
+    day = Allowance(Limits(tokens=60_000), AllowanceFile(tmp_path / "budget.db"))
+    counter.purse = AskingPurse(
+        counter.machine.spending, counter.ask, counter.tell, lambda: 2.0, iter_ids(), uid="u1", attempt=1,
+        allowance=lambda: day,
+    )  # fmt: skip
+    steps = [msgspec.structs.replace(use("list_files", depth=1 + n % 8), usage=USED) for n in range(40)]
+    model = ScriptedModel(*steps)
+    failed = scene.fail(model, msgspec.structs.replace(scene.job(), purse=counter.purse))
+    assert (failed.failure.kind, failed.failure.name) == ("budget", "OverBudget")
+    assert "the budget of all your notebooks for " in failed.failure.message
+    assert "%config Orchestra.user_budget" in failed.failure.message
+    day.close()
+    assert 40_000 < counter.spent.tokens <= 60_000
+    assert counter.spent.tokens == len(model.requests) * (USED.tokens_in + USED.tokens_out)
+    assert day.room().tokens == 60_000 - counter.spent.tokens
+    assert counter.machine.spending.budget.unsettled() == []
+    assert model.requests[0].max_tokens > model.requests[-1].max_tokens > 0
+
+
+def iter_ids() -> Callable[[], str]:
+    ids = itertools.count()
+    return lambda: f"id{next(ids)}"
