@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_orchestra.core import events as e
+from jupyter_orchestra.core.limits import Amounts
 from jupyter_orchestra.core.model import Failure, Kind, Result, Spec, State, Task
 from jupyter_orchestra.core.ports import Failed, Finished, Job, Outcome
 from jupyter_orchestra.runtime import Runtime
@@ -161,6 +162,30 @@ def test_nothing_is_reported_done_before_it_is_durable(play: Tell) -> None:
         assert picture.state is S.RUNNING
         orchestra.journal.free()
         await settle(lambda: (found := orchestra.runtime.board.get("uid-a")) and found.state is S.DONE)
+
+    play(worker, story)
+
+
+def test_what_is_to_be_spent_is_durable_before_it_may_be(play: Tell) -> None:
+    worker = ScriptedWorker(KIND, {"a": [Hang()]})
+
+    async def story(orchestra: Orchestra) -> None:
+        async def reserve(id: str) -> e.Answer:
+            now, amounts = orchestra.runtime.now(), Amounts(tokens_in=5)
+            return await orchestra.ask(e.ReserveAsked(now, id, id=id, amounts=amounts, uid="uid-a", attempt=1))
+
+        await orchestra.dispatch("a")
+        await settle(lambda: worker.running)
+        assert isinstance(await reserve("first"), e.Accepted)
+        assert any(isinstance(event, e.ReserveAsked) for event in orchestra.journal.durable)
+        orchestra.journal.block()
+        waits = asyncio.ensure_future(reserve("second"))
+        await asyncio.sleep(10)
+        assert not waits.done()
+        orchestra.journal.free()
+        assert isinstance(await waits, e.Accepted)
+        assert {one.quantity: one.reserved for one in orchestra.journal.accounts["notebook"]}["tokens"] == 10
+        await orchestra.cancel("a")
 
     play(worker, story)
 
