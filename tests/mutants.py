@@ -1,4 +1,4 @@
-"""Faults put into the core by hand, each of which the core's tests must find.
+"""Faults put into the core by hand, and into what stands behind it, each of which the tests must find.
 
 Run by ``make test`` as ``python tests/mutants.py``. With ``--properties`` only the property tests hunt, which tells how
 sharp they are by themselves. A fault that no test finds, and a snippet that is not found exactly once, are failures.
@@ -31,11 +31,17 @@ NEAREST = {
     **dict.fromkeys(("leases.py", "queues.py", "waiting.py", "stock.py"), LEASES),
     **dict.fromkeys(("budget.py", "spending.py"), ("tests/core/test_budget.py",)),
 }
+BEHIND = {  # files outside of the core, and the tests that hunt in them
+    "journal/schema.py": ("tests/journal/test_accounts.py",),
+    "journal/writer.py": ("tests/journal/test_accounts.py",),
+    "resources/allowance.py": ("tests/resources/test_allowance.py",),
+    "runtime.py": ("tests/testing/test_runtime_in_a_scripted_world.py",),
+}
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A fault: `old` stands once in `file` of the core and becomes `new`."""
+    """A fault: `old` stands once in `file`, of the core or one of those behind it, and becomes `new`."""
 
     name: str
     old: str
@@ -87,6 +93,84 @@ MUTANTS = (
         "            todo += [parent for parent in found.parents if parent not in todo]\n",
         "",
         "budget.py",
+    ),
+    Mutant(
+        "an account that has changed is not told",
+        "            found.reserved += amounts\n            self._changed[name] = None\n",
+        "            found.reserved += amounts\n",
+        "budget.py",
+    ),
+    Mutant(
+        "running time is not told",
+        "        self._changed[name] = None\n        millis",
+        "        millis",
+        "budget.py",
+    ),
+    Mutant(
+        "an account that was overdrawn by mistake stays so",
+        "            if account.overdrawn:\n                _fit(account)\n",
+        "",
+        "budget.py",
+    ),
+    Mutant(
+        "nothing stands behind the budgets",
+        "CHECK(most IS NULL OR reserved + spent <= most)",
+        "CHECK(most IS NULL OR reserved <= most)",
+        "journal/schema.py",
+    ),
+    Mutant(
+        "an overdraft is only a disk that takes nothing now",
+        "        self._settle(batch, position, time.monotonic())\n        self._fail(error)\n",
+        "        self._settle(batch, position, time.monotonic())\n",
+        "journal/writer.py",
+    ),
+    Mutant(
+        "an overdraft takes the facts with it",
+        "position = self._write(self._connected(), batch, views=False)",
+        "raise error",
+        "journal/writer.py",
+    ),
+    Mutant(
+        "what is to be spent is not durable before it is",
+        "AT_ONCE = (e.TasksDispatched,",
+        "AT_ONCE = (e.ReserveAsked, e.TasksDispatched,",
+        "runtime.py",
+    ),
+    Mutant(
+        "two notebooks look before either writes",
+        'connection.execute("BEGIN IMMEDIATE")',
+        'connection.execute("BEGIN DEFERRED")',
+        "resources/allowance.py",
+    ),
+    Mutant(
+        "what a dead notebook had reserved stays so for ever",
+        "if held.holder != self._holder and not _lives(held.holder):",
+        "if False:",
+        "resources/allowance.py",
+    ),
+    Mutant(
+        "what a dead notebook had reserved is free again",
+        "not _lives(held.holder):\n                budget.settle(id)\n",
+        "not _lives(held.holder):\n                budget.settle(id, Amounts())\n",
+        "resources/allowance.py",
+    ),
+    Mutant(
+        "what a living notebook has reserved is taken for spent",
+        "return world == identity.world() and identity.read(process).alive",
+        "return False",
+        "resources/allowance.py",
+    ),
+    Mutant(
+        "a day is never over",
+        'day = f"user:{self._day()}"',
+        'day = next(iter(budget.state.accounts), f"user:{self._day()}")',
+        "resources/allowance.py",
+    ),
+    Mutant(
+        "a request that is cut off keeps what was reserved",
+        "            self.settle(id, Amounts())\n            raise\n",
+        "            raise\n",
+        "resources/allowance.py",
     ),
     Mutant(
         "what was under way when the kernel died is forgotten",
@@ -515,14 +599,15 @@ def prepare(folder: Path, mutant: Mutant | None) -> str:
     """Copy package and tests, and put the fault in. What is wrong with the mutant, if anything."""
     leave = shutil.ignore_patterns("labextension", "__pycache__", "*.ipynb")
     shutil.copytree(ROOT / "jupyter_orchestra", folder / "jupyter_orchestra", ignore=leave)
-    shutil.copytree(ROOT / "tests" / "core", folder / "tests" / "core", ignore=leave)
+    for tests in {"tests/core", *(str(Path(file).parent) for files in BEHIND.values() for file in files)}:
+        shutil.copytree(ROOT / tests, folder / tests, ignore=leave)
     shutil.copytree(ROOT / "docs", folder / "docs")
     if mutant is None:
         return ""
-    path = folder / "jupyter_orchestra" / "core" / mutant.file
+    path = folder / "jupyter_orchestra" / ("" if mutant.file in BEHIND else "core") / mutant.file
     text = path.read_text()
     if text.count(mutant.old) != 1:
-        return f"its snippet stands {text.count(mutant.old)} times in core/{mutant.file}: write the mutant anew"
+        return f"its snippet stands {text.count(mutant.old)} times in {mutant.file}: write the mutant anew"
     path.write_text(text.replace(mutant.old, mutant.new))
     return ""
 
@@ -562,6 +647,9 @@ def hunt(mutant: Mutant | None, properties_alone: bool) -> tuple[bool, str]:
         if problem := prepare(folder, mutant):
             return False, problem
         code, line = 0, ""
+        if mutant is not None and mutant.file in BEHIND:
+            code, line = run(folder, *BEHIND[mutant.file], schedules=0)
+            return code == 1, line if code else "no test has found it"
         if mutant is not None and mutant.file in NEAREST and not properties_alone:
             code, line = run(folder, *NEAREST[mutant.file], schedules=0)
         if code == 0 and not properties_alone:
@@ -569,7 +657,9 @@ def hunt(mutant: Mutant | None, properties_alone: bool) -> tuple[bool, str]:
         if code == 0:
             code, line = run(folder, *PROPERTIES, schedules=20 if mutant is None else 400)
         if mutant is None:
-            return code == 0, f"the core without a fault fails: {line}"
+            if code == 0 and not properties_alone:
+                code, line = run(folder, *(file for files in BEHIND.values() for file in files), schedules=0)
+            return code == 0, f"without a fault there are failures: {line}"
         if code not in (0, 1):
             return False, f"pytest itself failed ({code}): {line}"
         return code == 1, line if code else "no test has found it"
@@ -583,13 +673,14 @@ def main() -> int:
         print(line)
         return 1
     with ThreadPoolExecutor(PARALLEL) as pool:
-        found = list(pool.map(lambda mutant: hunt(mutant, properties_alone), MUTANTS))
+        mutants = [mutant for mutant in MUTANTS if not (properties_alone and mutant.file in BEHIND)]
+        found = list(pool.map(lambda mutant: hunt(mutant, properties_alone), mutants))
     killed = sum(dead for dead, _ in found)
-    for mutant, (dead, line) in zip(MUTANTS, found, strict=True):
+    for mutant, (dead, line) in zip(mutants, found, strict=True):
         if not dead or "-v" in sys.argv[1:]:
             print(f"{'killed  ' if dead else 'SURVIVED'} {mutant.name}: {line}")
-    print(f"mutants: {killed} of {len(MUTANTS)} killed in {time.perf_counter() - begun:.0f} s")
-    return 0 if killed == len(MUTANTS) else 1
+    print(f"mutants: {killed} of {len(mutants)} killed in {time.perf_counter() - begun:.0f} s")
+    return 0 if killed == len(mutants) else 1
 
 
 if __name__ == "__main__":
