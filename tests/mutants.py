@@ -24,12 +24,13 @@ SECONDS = 240  # for one mutant; one that hangs is found, too
 
 
 # The tests that know a module best: they go first, since most of its faults end there.
-PROPERTIES = ("tests/core/test_machine_properties.py", "tests/core/test_budget_properties.py")
+PROPERTIES = tuple(f"tests/core/test_{name}_properties.py" for name in ("machine", "budget", "grants"))
 LEASES = ("tests/core/test_leases.py", "tests/core/test_leases_simulation.py")
 NEAREST = {
     "controller.py": ("tests/core/test_controller.py",),
     **dict.fromkeys(("leases.py", "queues.py", "waiting.py", "stock.py"), LEASES),
     **dict.fromkeys(("budget.py", "spending.py"), ("tests/core/test_budget.py",)),
+    "grants.py": ("tests/core/test_grants.py",),
 }
 BEHIND = {  # files outside of the core, and the tests that hunt in them
     "journal/schema.py": ("tests/journal/test_accounts.py",),
@@ -592,6 +593,66 @@ MUTANTS = (
         "and not self._decide(item, now):\n                continue",
         "offers.py",
     ),
+    Mutant(
+        "a child has more than its parent",
+        "any(grant.covers(capability, consent, now) for grant in self._row(one)) for one in self._line(uid))",
+        "any(grant.covers(capability, consent, now) for grant in self._row(one)) for one in [uid])",
+        "grants.py",
+    ),
+    Mutant(
+        "what is above and is no more narrows nothing",
+        "while uid and uid not in found:",
+        "while uid in self._tasks and uid not in found:",
+        "grants.py",
+    ),
+    Mutant(
+        "a grant does not expire",
+        "return self.until is not None and now >= self.until",
+        "return False",
+        "grants.py",
+    ),
+    Mutant(
+        "any digest is allowed",
+        'same_action = self.digest in ("", consent.digest)',
+        "same_action = True",
+        "grants.py",
+    ),
+    Mutant(
+        "a yes to one question is a yes to each",
+        "same_question = self.ask is None or self.ask == consent.ask",
+        "same_question = True",
+        "grants.py",
+    ),
+    Mutant(
+        "what a role may do answers its question",
+        "any(grant.digest and grant.covers(one, consent, now) for grant in self._row(uid))",
+        "any(grant.covers(one, consent, now) for grant in self._row(uid))",
+        "grants.py",
+    ),
+    Mutant("grants survive the end of the task", "            self.grants.end(current.uid)\n", ""),
+    Mutant("grants survive an attempt that failed", "        self.grants.renew(task.uid)\n", ""),
+    Mutant(
+        "an attempt that failed gets back what was taken",
+        "        self.grants.renew(task.uid)\n",
+        "        self.grants.admit(task)\n",
+    ),
+    Mutant(
+        "what a role may not is asked all the same",
+        "        elif why := self.grants.refusal(task.uid, ask, event.at):\n            self._out",
+        '        elif why := "":\n            self._out',
+    ),
+    Mutant(
+        "a yes counts although what is above has ended",
+        "        elif why := self.grants.refusal(task.uid, ask, event.at):\n            raise",
+        '        elif why := "":\n            raise',
+    ),
+    Mutant("an old attempt acts on", " or task.attempt != self._attempt or", " or", "grants.py"),
+    Mutant(
+        "what was approved can not be taken back",
+        "        self.state.tasks[uid] = tuple(filter(kept, self._row(uid)))\n",
+        "",
+        "grants.py",
+    ),
 )
 
 
@@ -599,7 +660,8 @@ def prepare(folder: Path, mutant: Mutant | None) -> str:
     """Copy package and tests, and put the fault in. What is wrong with the mutant, if anything."""
     leave = shutil.ignore_patterns("labextension", "__pycache__", "*.ipynb")
     shutil.copytree(ROOT / "jupyter_orchestra", folder / "jupyter_orchestra", ignore=leave)
-    for tests in {"tests/core", *(str(Path(file).parent) for files in BEHIND.values() for file in files)}:
+    behind = {str(Path(file).parent) for files in BEHIND.values() for file in files}
+    for tests in {"tests/core", "tests/bridge/golden", *behind}:
         shutil.copytree(ROOT / tests, folder / tests, ignore=leave)
     shutil.copytree(ROOT / "docs", folder / "docs")
     if mutant is None:
