@@ -62,7 +62,7 @@ class Traps:
             self.errors.append(f"console: {message.text} ({message.location.get('url', '')})")
 
     def _on_error(self, error: Error) -> None:
-        self.errors.append(f"page: {error}")
+        self.errors.append(f"page: {error.stack or error}")
 
     def _on_dialog(self, dialog: Dialog) -> None:
         if dialog.type != "beforeunload":
