@@ -127,7 +127,8 @@ def _amount(view: ResourceView) -> str:
         return f"{len(view.holders)} held"
     if view.name == "mem":
         return f"{view.used / (1 << 30):.1f} of {view.capacity / (1 << 30):.1f} GiB"
-    return f"{view.used} of {view.capacity} in use"
+    here = " here" if any(holder.state == "elsewhere" for holder in view.holders) else ""
+    return f"{view.used} of {view.capacity} in use{here}"
 
 
 def _holder(machine: Machine, lease: Lease, need: Need) -> HolderView:

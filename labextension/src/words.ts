@@ -85,7 +85,10 @@ export function amount({ name, used, capacity, holders, more_holders }: IResourc
     const gibibytes = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);
     return trans.__('%1 of %2 GiB', gibibytes(used), gibibytes(capacity));
   }
-  return trans.__('%1 of %2 in use', used, capacity);
+  const isElsewhere = holders.some(holder => holder.state === 'elsewhere');
+  return isElsewhere
+    ? trans.__('%1 of %2 in use here', used, capacity)
+    : trans.__('%1 of %2 in use', used, capacity);
 }
 
 /** Since when somebody holds or waits, or what becomes of it. */
@@ -93,11 +96,11 @@ export function holding({ since, state }: IHolderView, now: number, trans: Trans
   const long = duration(Math.max(0, now - (since ?? now)));
   switch (state) {
     case 'claiming':
-      return trans.__('asks whether other notebooks have it');
+      return trans.__('being claimed');
     case 'fencing':
-      return trans.__('gave no sign of life, and is ended');
+      return trans.__('hangs, and is being ended');
     case 'elsewhere':
-      return trans.__('in another notebook or program');
+      return trans.__('elsewhere');
     case 'waiting':
       return trans.__('waits %1', long);
     default:

@@ -105,6 +105,7 @@ def test_what_another_notebook_has_is_shown_as_far_as_it_is_known(play: Play) ->
     press, pool = shown(play).resources
     assert press.holders == (HolderView("fit of o⟨U+202E⟩ther.ipynb", "", None, "press", "elsewhere"),)
     assert pool.holders == ()
+    assert "press: 0 of 2 in use here" in list(lines_of(view_resources(play.machine), play.now))
     assert "    press held by fit of o⟨U+202E⟩ther.ipynb" in list(lines_of(view_resources(play.machine), play.now))
     (lack,) = shown(play).lacks
     assert lack.words(play.now) == "waits for press, held by fit of o⟨U+202E⟩ther.ipynb"

@@ -52,8 +52,8 @@ def make_view(
         spec=spec, name="scan", state=state, dispatched_at=100.0, attempt=7, started_at=101.0, ended_at=103.44,
         result=result, failure=failure, because=because, reason=reason, line=f"{CANARY}-line",
         needs_you=f"{CANARY}-you", process=Process(424242, 1.0, f"/{CANARY}/spool", f"/{CANARY}/connection.json"),
-        retries_left=3,
-        story=[Step(1.0, State.QUEUED, f"{CANARY}-story")],
+        retries_left=3, unsandboxed=f"{CANARY}-bare",
+        story=[Step(1.0, State.QUEUED, f"{CANARY}-story", leases=True)],
     )  # fmt: skip
     return view(task, f"{CANARY}-blocked", Kind("kernel", 4))
 

@@ -73,7 +73,8 @@ export function cardHeight(card: ICard, refusal: string, { trans, disclosures }:
   const needed = need(card, trans);
   const asks =
     question === null ? 16 * needLines(needed) : questionHeight(needed, question.detail, disclosures.isOpen(question));
-  return 68 + (hasProgress(card) ? 5 : 0) + asks + (refusal !== '' ? 16 : 0);
+  const lacks = card.lacks === '' ? 0 : 16; // a second line for why it waits
+  return 68 + (hasProgress(card) ? 5 : 0) + lacks + asks + (refusal !== '' ? 16 : 0);
 }
 
 interface IButtonProps {
@@ -156,7 +157,7 @@ function Progress({ card, trans }: { card: ICard; trans: TranslationBundle }): J
 function Line({ card, text, lack, notebook, tools }: ICardProps): JSX.Element {
   const { trans } = tools;
   return (
-    <div className="jp-Orchestra-line" id={lineId(card.uid)}>
+    <div className={`jp-Orchestra-line${card.lacks === '' ? '' : ' jp-mod-lacking'}`} id={lineId(card.uid)}>
       <span className="jp-Orchestra-state">{stateWord(card, trans)}</span>
       <Unsandboxed card={card} trans={trans} />
       {card.lacks !== '' ? (

@@ -84,7 +84,11 @@ function Line({ one, resource, notebook, tools, reached }: ILineProps): JSX.Elem
   return (
     <li data-state={one.state}>
       <Name one={one} {...{ notebook, tools, reached, trans }} />
-      {one.what !== resource.name && <code title={one.what}>{one.what}</code>}
+      {one.what !== resource.name && (
+        <code title={one.what}>
+          <bdi>{one.what}</bdi>
+        </code>
+      )}
       <span className="jp-Orchestra-since">{holding(one, notebook.now(), trans)}</span>
     </li>
   );

@@ -24,6 +24,7 @@ test.each(golden<ISentence>('sentences'))('why someone waits is said as the kern
 test.each([
   [{}, '1 of 1 in use'],
   [{ used: 0, capacity: 4 }, '0 of 4 in use'],
+  [{ used: 0, holders: [holder({ state: 'elsewhere' })] }, '0 of 1 in use here'],
   [{ name: 'mem', used: 2 ** 31, capacity: 33_285_996_544 }, '2.0 of 31.0 GiB'],
   [{ name: 'path', capacity: null, holders: [holder()], more_holders: 2 }, '3 held']
 ])('of %o it says %s', (changes, words) => {
@@ -34,7 +35,7 @@ test.each([
   [{ since: 90, state: 'held' }, 'for 10 s'],
   [{ since: 20, state: 'waiting' }, 'waits 1:20'],
   [{ since: 200, state: 'waiting' }, 'waits 0 s'],
-  [{ since: null, state: 'elsewhere' }, 'in another notebook or program']
+  [{ since: null, state: 'elsewhere' }, 'elsewhere']
 ])('of %o it says %s', (changes, words) => {
   expect(holding(holder(changes), 100, trans)).toBe(words);
 });
@@ -65,7 +66,7 @@ test('a resource shows its holders, and who waits in order', () => {
     }))
   });
   const node = draw(model, found);
-  expect(lines(node, 'ul')).toEqual(['fit | for 12 s', 'x of other.ipynb | in another notebook or program']);
+  expect(lines(node, 'ul')).toEqual(['fit | for 12 s', 'x of other.ipynb | elsewhere']);
   expect(lines(node, 'ol')).toEqual(['plot | press=2 | waits 5 s', 'your own code | waits 1 s']);
 });
 
