@@ -126,19 +126,47 @@ bash -c 'sleep 3600; true' & second=$!
 echo "$PPID $$ $first $second" > {file}~ && mv {file}~ {file}
 wait
 """
+STUBBORN = "trap '' INT TERM\n"  # its children ignore them too
 
 
 def victim(worker: str, file: str) -> list[int]:
     """Start a task with children; the processes that its cancel must end."""
-    brief = (PYTHON if worker == "kernel" else SHELL).format(file=file)
-    task = victims[worker] = jo.dispatch(brief, worker=worker)
-    path, end = Path(file), time.monotonic() + 60
-    while not path.exists():
+    task = victims[worker] = jo.dispatch(_brief(worker, file), worker=worker)
+    _await_start(task, file)
+    time.sleep(0.1)  # bash is in its `wait`: an interrupt while `mv` ends would pass it by
+    return [int(pid) for pid in Path(file).read_text().split()]
+
+
+def crowd_of_victims(kernels: int, shells: int, stubborn: int, folder: str) -> list[int]:
+    """Start tasks with children, some of the shells heed nothing but SIGKILL; the processes that must end."""
+    workers = ["kernel"] * kernels + ["shell"] * shells
+    files = [f"{folder}-{number}" for number in range(len(workers))]
+    briefs = [_brief(worker, file) for worker, file in zip(workers, files, strict=True)]
+    briefs[kernels : kernels + stubborn] = [STUBBORN + brief for brief in briefs[kernels : kernels + stubborn]]
+    tasks = [jo.dispatch(brief, worker=worker) for brief, worker in zip(briefs, workers, strict=True)]
+    for task, file in zip(tasks, files, strict=True):
+        _await_start(task, file)
+    time.sleep(0.1)
+    return [int(pid) for file in files for pid in Path(file).read_text().split()]
+
+
+def cancel_all() -> float:
+    """Cancel whatever runs; the moment at which that was asked, by time.monotonic."""
+    began = time.monotonic()
+    jo.cancel_all()
+    return began
+
+
+def _brief(worker: str, file: str) -> str:
+    return (PYTHON if worker == "kernel" else SHELL).format(file=file)
+
+
+def _await_start(task: Any, file: str) -> None:
+    end = time.monotonic() + 60
+    while not Path(file).exists():
         assert not task.ready(), task.error
         assert time.monotonic() < end, "it does not start"
         time.sleep(0.005)
-    time.sleep(0.1)  # bash is in its `wait`: an interrupt while `mv` ends would pass it by
-    return [int(pid) for pid in path.read_text().split()]
 
 
 def cancel(worker: str) -> float:
