@@ -22,6 +22,7 @@ from jupyter_client.jsonutil import parse_date
 from jupyter_client.manager import KernelManager
 
 ROOT = Path(__file__).resolve().parents[1]
+SUPERVISOR = "jupyter_orchestra/supervisor/main.py"
 MARK = "JO_BENCH"  # the variable that finds all that a benchmark started
 PATIENCE = 180.0  # seconds that one cell may take
 REPLY = "from `started` to the date of execute_reply, by the kernel's clock"
@@ -100,8 +101,10 @@ class Bench:
             kernel.close()
 
     def processes(self) -> list[psutil.Process]:
-        """All living processes that this run started."""
-        return list(marked(self._mark))
+        """All living processes that this run started; supervisors keep nothing of a kernel's environment."""
+        found = list(marked(self._mark))
+        above = {parent for process in found if (parent := _supervisor(process)) is not None}
+        return [*found, *above.difference(found)]
 
 
 def marked(value: str) -> Iterator[psutil.Process]:
@@ -110,6 +113,15 @@ def marked(value: str) -> Iterator[psutil.Process]:
         with contextlib.suppress(psutil.Error, OSError):
             if process.pid != os.getpid() and process.environ().get(MARK) == value:
                 yield process
+
+
+def _supervisor(process: psutil.Process) -> psutil.Process | None:
+    """What owns a process, if that is a supervisor of the orchestra's."""
+    with contextlib.suppress(psutil.Error):
+        parent = process.parent()
+        if parent is not None and any(word.endswith(SUPERVISOR) for word in parent.cmdline()):
+            return parent
+    return None
 
 
 class Kernel:

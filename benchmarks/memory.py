@@ -50,19 +50,19 @@ def _ours(bench: Bench) -> Weight:
     with bench.kernel() as bare, bench.kernel(*OURS) as kernel:
         kernel.value("cells.warm(2)")
         kernel.value(f"cells.batch({USE})")
-        return _weigh(bare, kernel, "jupyter_orchestra.workers.inside")
+        return _weigh(bench, bare, kernel, "jupyter_orchestra.workers.inside")
 
 
 def _theirs(bench: Bench) -> Weight:
     with bench.kernel() as bare, bench.kernel(PEER) as kernel:
         kernel.value(f"peers.batch({USE})")
-        weight = _weigh(bare, kernel, "ipyparallel.engine")
+        weight = _weigh(bench, bare, kernel, "ipyparallel.engine")
         kernel.run("peers.stop()")
         return weight
 
 
-def _weigh(bare: Kernel, kernel: Kernel, worker: str) -> Weight:
-    started = kernel.process.children(recursive=True)
+def _weigh(bench: Bench, bare: Kernel, kernel: Kernel, worker: str) -> Weight:
+    started = [process for process in bench.processes() if process not in (bare.process, kernel.process)]
     sizes = {process: pss(process) for process in started}
     workers = [size for process, size in sizes.items() if _is(process, worker)]
     if not workers:

@@ -85,6 +85,10 @@ def operational() -> list[str]:
         found |= {str(value) for name, value in json.load(file).items() if name.endswith("_port") or name == "key"}
     me = psutil.Process()
     found |= {str(process.pid) for process in (me, *me.children(recursive=True))}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get("ORCHESTRA_RUNTIME") == folder.name:
+                found |= {str(process.pid), str(process.ppid())}  # the supervisor has them
     for view in app.client.board.all():
         found |= {view.uid, view.cohort}
         if view.anchor is not None:
