@@ -1,4 +1,4 @@
-"""What runs inside the measured kernels, for leases; moments are of time.monotonic, one clock for all processes."""
+"""What runs inside the measured kernels, for leases and for tasks that are taken over."""
 
 from __future__ import annotations
 
@@ -100,6 +100,49 @@ def freed(number: int, pids: list[int], needs: list[str]) -> list[float]:
             sent.append(time.monotonic())
             os.kill(pid, number)
         return [future.result() - began for future, began in zip(taking, sent, strict=True)]
+
+
+def suites(n: int, command: str, project: str) -> float:
+    """Run the same tests in so many tasks that take turns; seconds until the last one has passed."""
+    began = time.perf_counter()
+    script = f"cd {project} && {command}"
+    codes = jo.gather([jo.dispatch(script, worker="shell", needs="test-runner") for _ in range(n)])
+    seconds = time.perf_counter() - began
+    assert codes == [0] * n, codes
+    return seconds
+
+
+def ticking(names: list[str]) -> None:
+    """Wait until these tasks print."""
+    _until(lambda: all(len(_ticks(name)) > 10 for name in names))
+
+
+def taken_over(names: list[str], loaded: float) -> dict[str, float]:
+    """Seconds after which each task runs again and all that it has printed is there."""
+    found: dict[str, float] = {}
+    while len(found) < len(names):
+        for name in set(names) - set(found):
+            ticks = _ticks(name) if jo.task(name).state == "running" else []
+            if ticks and ticks[-1][1] >= loaded:
+                found[name] = time.time() - loaded
+                assert [number for number, _ in ticks] == list(range(1, len(ticks) + 1))
+        assert time.time() < loaded + 60, {name: str(jo.task(name).state) for name in names}
+        time.sleep(0.005)
+    return found
+
+
+def whole(names: list[str]) -> None:
+    """Wait for their ends, which must be good, with each line once and in order."""
+    for name in names:
+        jo.task(name).get(60)
+        numbers = [number for number, _ in _ticks(name)]
+        assert numbers == list(range(1, len(numbers) + 1)), name
+
+
+def _ticks(name: str) -> list[tuple[int, float]]:
+    """The whole lines that it has printed."""
+    lines = jo.task(name).stdout.rpartition("\n")[0].splitlines()
+    return [(int(number), float(at.replace(",", "."))) for number, at in map(str.split, lines)]
 
 
 def _take(need: str) -> float:

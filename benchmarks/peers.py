@@ -92,6 +92,39 @@ def agents(names: list[str], in_a_row: bool) -> float:
     return seconds
 
 
+def spend(n: int, at_once: int, brief: str, limit: int) -> int:
+    """Run agents of openai-agents that look before each request whether the limit is reached; how many it stopped."""
+    sdk = importlib.import_module("agents")
+    sdk.set_tracing_disabled(True)
+    hooks: Any = sdk.RunHooks
+    spent = 0
+
+    class Watch(hooks):  # type: ignore[misc]
+        async def on_llm_start(self, *told: Any) -> None:
+            if spent >= limit:
+                raise RuntimeError("the limit is reached")
+
+        async def on_llm_end(self, context: Any, agent: Any, response: Any) -> None:
+            nonlocal spent
+            spent += response.usage.total_tokens
+
+    def look_around() -> str:
+        return "data notebook.ipynb"
+
+    async def one(number: int, slots: asyncio.Semaphore) -> None:
+        agent = sdk.Agent(f"agent-{number}", model="scripted", tools=[sdk.function_tool(look_around)])
+        async with slots:
+            await sdk.Runner.run(agent, brief, hooks=Watch(), max_turns=100)
+
+    async def run() -> int:
+        slots = asyncio.Semaphore(at_once)
+        found = await asyncio.gather(*(one(number, slots) for number in range(n)), return_exceptions=True)
+        return sum(isinstance(outcome, RuntimeError) for outcome in found)
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_loop().run_until_complete, run()).result()
+
+
 @functools.cache
 def _loop() -> asyncio.AbstractEventLoop:
     """One for all calls: the library keeps its connections."""

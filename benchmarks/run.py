@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # started as a script: find the package `benchmarks`
 
 from benchmarks import (  # noqa: E402
+    budget,
     cancel,
     dispatch,
     host,
@@ -23,7 +24,10 @@ from benchmarks import (  # noqa: E402
     memory,
     page,
     reintegration,
+    restart,
+    sandbox,
     streaming,
+    suites,
     throughput,
 )
 from benchmarks.kernels import Bench  # noqa: E402
@@ -38,6 +42,10 @@ GROUPS: dict[str, Callable[[Bench], list[Row]]] = {
     "cancel": cancel.run,
     "leases": leases.run,
     "hung": hung.run,
+    "suites": suites.run,
+    "budget": budget.run,
+    "restart": restart.run,
+    "sandbox": sandbox.run,
     "machine": machine.run,
     "memory": memory.run,
     "master": master.run,

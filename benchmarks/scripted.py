@@ -1,7 +1,8 @@
 """The scripted model in a process of its own, for ours and for peers; it answers as it is told and decides nothing.
 
 What the person says tells it what to do: ``dispatch JSON`` calls that tool, anything else is answered with some words
-and the mark ``nonce-…`` of the message. An agent gives its result at once, after the words that ``stream N`` asks for.
+and the mark ``nonce-…`` of the message. An agent gives its result, after the words that ``stream N`` asks for and as
+many requests as ``look N`` says.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from benchmarks.kernels import Bench
 
 WORDS = "This is an answer of some forty words, as a model might give it to a short question. " * 2
 MODEL = "scripted"
+PEER = "look_around"  # the tool by which an agent of a peer's is known
 
 
 class Model:
@@ -27,7 +29,10 @@ class Model:
         self._process, self.url = process, url
 
     def take(self) -> list[dict[str, Any]]:
-        """The requests since the last call: ``at`` in time.monotonic's seconds, ``body``, and ``tokens`` of both."""
+        """The requests since the last call: ``at`` in time.monotonic's seconds, ``body`` and ``items``.
+
+        ``tokens`` are what went in, ``used`` what the answer says that it cost in all.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("take\n")
@@ -63,8 +68,11 @@ def _answer(seen: Any) -> Any:
     from jupyter_orchestra.testing.model_server import Step, ToolCall
 
     said = list(_fresh(seen.items))
-    if "final_result" in seen.tools:
-        return Step(say=_stream(seen.last_user), call=[ToolCall("final_result", _result(seen.last_user))])
+    if "final_result" in seen.tools or PEER in seen.tools:
+        calls = [ToolCall("final_result", _result(seen.last_user))] if PEER not in seen.tools else []
+        if len(seen.results) < _number("look", seen.last_user):
+            calls = [ToolCall(PEER if PEER in seen.tools else "list_files")]
+        return Step(say=_stream(seen) + WORDS * (not calls), call=calls)
     wanted = [text.removeprefix("dispatch ") for text in said if text.startswith("dispatch ")]
     if wanted:
         return [Step(call=[ToolCall("dispatch", text) for text in wanted])]
@@ -83,35 +91,54 @@ def _fresh(items: list[dict[str, Any]]) -> Iterator[str]:
     return (text_of(item["content"]) for item in items[start:] if item.get("role") == "user")
 
 
-def _stream(brief: str) -> str:
-    asked = re.search(r"stream (\d+)", brief)
-    return "word " * int(asked[1]) if asked else ""
+def _stream(seen: Any) -> str:
+    """As many words as are asked for, and fit."""
+    most = seen.body.get("max_output_tokens") or 1_000_000
+    return "word " * min(_number("stream", seen.last_user), most // 2)
 
 
 def _result(brief: str) -> dict[str, Any]:
-    asked = re.search(r"report (\d+)", brief)
-    size = int(asked[1]) if asked else 8
+    size = _number("report", brief) or 8
     findings = [f"file_{number}.py:{number}: finding number {number} of the report" for number in range(size // 20)]
     return {"headline": "Looked at it", "summary": "sentence " * size, "findings": findings}
+
+
+def _number(word: str, brief: str) -> int:
+    asked = re.search(rf"{word} (\d+)", brief)
+    return int(asked[1]) if asked else 0
 
 
 def main(latency: str, token_delay: str) -> None:
     """Serve until the pipe ends; each line asks for the requests that have come."""
     from jupyter_orchestra.testing.model_server import ModelServer
 
-    server = ModelServer(_answer, latency=float(latency), token_delay=float(token_delay), models=[MODEL])
+    used: dict[int, int] = {}
+
+    def answer(seen: Any) -> Any:
+        steps = _answer(seen)
+        used[id(seen)] = _used(steps if isinstance(steps, list) else [steps], seen)
+        return steps
+
+    server = ModelServer(answer, latency=float(latency), token_delay=float(token_delay), models=[MODEL])
     server.start()
     print(server.url, flush=True)
     for _ in sys.stdin:
         found, server.requests = server.requests, []
-        print(json.dumps([_told(seen) for seen in found]), flush=True)
+        print(json.dumps([_told(seen, used.pop(id(seen), 0)) for seen in found]), flush=True)
     server.stop()
 
 
-def _told(seen: Any) -> dict[str, Any]:
+def _told(seen: Any, used: int) -> dict[str, Any]:
     from jupyter_orchestra.models.usage import estimate_tokens
 
-    return {"at": seen.at, "body": seen.body, "items": seen.items, "tokens": estimate_tokens(seen.body)}
+    return {"at": seen.at, "body": seen.body, "items": seen.items, "tokens": estimate_tokens(seen.body), "used": used}
+
+
+def _used(steps: list[Any], seen: Any) -> int:
+    from jupyter_orchestra.testing.model_script import usage_of
+
+    usage = usage_of(steps, seen.body)
+    return usage.tokens_in + usage.tokens_out
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_orchestra.sandbox.probing import rungs
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {
@@ -22,7 +24,23 @@ FIGURES = {
     ],
     "makespan": ["parallel makespan, 16 tasks of mixed length on 4 slots"],
     "load": ["`%load_ext`"],
-    "cancel": ["cancel → whole process tree dead, p99, kernel", "cancel → whole process tree dead, p99, shell"],
+    "cancel": [
+        "cancel → whole process tree dead, p99, kernel",
+        "cancel → whole process tree dead, p99, shell",
+        "cancel-all with 64 live processes → nothing left, p50",
+        "the same, some of them ignore signals, the longest",
+    ],
+    "machine": [
+        "machine cost per event, 1,000 live tasks over 100",
+        "machine cost of a dispatch, name made up of the same words, 1,000 live tasks over 100",
+    ],
+    "memory": [
+        "memory of the orchestra in the notebook's kernel",
+        "memory of each warm kernel (the largest)",
+        "memory of all of it, 2 slots and the spare kernel",
+    ],
+}
+CONTROL = {
     "leases": [
         "uncontended lease, acquire + release, within the notebook, p50",
         "uncontended lease, acquire + release, within the notebook, p99",
@@ -34,15 +52,13 @@ FIGURES = {
         "killed holder → lease free, another notebook, p99",
     ],
     "hung": ["hung holder → lease free, the longest", "holders of one lease when the hung one goes on"],
-    "machine": [
-        "machine cost per event, 1,000 live tasks over 100",
-        "machine cost of a dispatch, name made up of the same words, 1,000 live tasks over 100",
+    "suites": ["4 test suites under leases", "their tests that fail"],
+    "budget": ["overdraft of a budget, the largest"],
+    "restart": [
+        "kernel kill -9 → running kernel task taken over, output complete, the longest",
+        "kernel kill -9 → running shell task taken over, output complete, the longest",
     ],
-    "memory": [
-        "memory of the orchestra in the notebook's kernel",
-        "memory of each warm kernel (the largest)",
-        "memory of all of it, 2 slots and the spare kernel",
-    ],
+    "sandbox": [f"sandboxed command over a bare one, {rung.sandbox.kind}, p50" for rung in rungs() if not rung.trouble],
 }
 TALK = {
     "master": [
@@ -80,7 +96,7 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("figures", [FIGURES, TALK], ids=["tasks", "conversation"])
+@pytest.mark.parametrize("figures", [FIGURES, CONTROL, TALK], ids=["tasks", "controller", "conversation"])
 def test_a_quick_run_gives_every_row_of_ours(tmp_path: Path, figures: dict[str, list[str]]) -> None:
     out = tmp_path / "results.md"
     ran = run(tmp_path, "--only", ",".join(figures), "--out", str(out))
