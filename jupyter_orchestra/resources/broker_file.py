@@ -91,6 +91,7 @@ class BrokerFile:
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self._version = -1
+        self._sign = -1
 
     def write(self, act: Callable[[Ledger], T]) -> T:
         """What `act` gives, in one transaction.
@@ -117,6 +118,9 @@ class BrokerFile:
                 self._write(self._remove_unused)
             self._connection.close()
             self._connection = None
+        if self._sign >= 0:
+            os.close(self._sign)
+            self._sign = -1
 
     def _try(self, act: Callable[[], T]) -> T:
         """Open anew where the file was taken away, make a new one where it is damaged; once."""
@@ -141,6 +145,8 @@ class BrokerFile:
         if self._connection is not None and not self._is_another():
             return
         self._drop_connection()
+        if self._sign < 0:
+            self._sign = place.hang_out_sign(self._folder)
         self._path = path = place.prepare(self._folder)
         self._inode, self._version = place.inode(path), -1
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=0, cached_statements=32)
@@ -155,7 +161,7 @@ class BrokerFile:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == 0:
             now = self._clock()
-            settled = now + SETTLE if place.opened_elsewhere(self._file()) else now
+            settled = now + SETTLE if self._has_others() else now
             for statement in _SCHEMA:
                 connection.execute(statement)
             # Time counts up faster than grants, so tokens rise also over files that were lost.
@@ -205,13 +211,16 @@ class BrokerFile:
 
     def _remove_unused(self, ledger: Ledger) -> None:
         path = self._file()
-        if not ledger.rows() and not place.opened_elsewhere(path):
+        if not ledger.rows() and not self._has_others():
             path.unlink()
             for name in (f"{path}-journal", f"{path}.lock"):
                 with suppress(OSError):
                     os.unlink(name)
             with suppress(OSError):
                 path.parent.rmdir()
+
+    def _has_others(self) -> bool:
+        return self._sign < 0 or place.others(self._folder)
 
     def _discard(self) -> None:
         """Remove a damaged file, unless another has done so and put a new one there."""

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 import tempfile
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
@@ -43,7 +44,8 @@ def prepare(folder: Path) -> Path:
     OSError
         When the place can't be used or trusted; it says what to do.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700, parents=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise PermissionError(f"{folder} is not a folder of yours: remove it, or set XDG_RUNTIME_DIR to another place")
@@ -70,20 +72,32 @@ def inode(path: Path) -> int:
         return 0
 
 
-def opened_elsewhere(path: Path) -> bool:
-    """Whether anyone else has the file open, or one that was at this path before; True where that can't be known."""
+def hang_out_sign(folder: Path) -> int:
+    """A handle by which others see, as long as it is open, that somebody has leases there; -1 where there is none.
+
+    It does not need the place itself, which may be damaged or gone while leases of it are held.
+    """
+    try:
+        return os.memfd_create(_sign_of(folder), os.MFD_CLOEXEC)
+    except (OSError, AttributeError):
+        return -1
+
+
+def others(folder: Path) -> bool:
+    """Whether anyone else has leases there, besides the one who asks; True where that can't be known."""
     if not os.path.isdir("/proc/self/fd"):
         return True
-    names, found = {os.fspath(path), f"{path} (deleted)"}, 0
-    for pid in os.listdir("/proc"):
-        if pid.isdigit():
-            found += _count(f"/proc/{pid}/fd", names)
-    return found > 1
+    sign = f"/memfd:{_sign_of(folder)} (deleted)"
+    return sum(_count(f"/proc/{pid}/fd", sign) for pid in os.listdir("/proc") if pid.isdigit()) > 1
 
 
-def _count(folder: str, names: set[str]) -> int:
+def _sign_of(folder: Path) -> str:
+    return f"orchestra-leases-{blake2b(os.fsencode(folder.absolute()), digest_size=12).hexdigest()}"
+
+
+def _count(folder: str, name: str) -> int:
     try:
-        return sum(_target(f"{folder}/{handle}") in names for handle in os.listdir(folder))
+        return sum(_target(f"{folder}/{handle}") == name for handle in os.listdir(folder))
     except OSError:  # gone, or another person's
         return 0
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from engine import PodmanStore
+from parties import Own, Rival
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +21,28 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> PodmanStore:
     if why := store.works("--network", "none"):
         pytest.skip(f"podman runs no container here: {why}")
     return store
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "leases"
+
+
+@pytest.fixture
+def rival(folder: Path) -> Iterator[Callable[..., Rival]]:
+    rivals: list[Rival] = []
+
+    def start(ttl: float = 15.0, **environment: str) -> Rival:
+        rivals.append(Rival(folder, ttl, **environment))
+        return rivals[-1]
+
+    yield start
+    for one in rivals:
+        one.close()
+
+
+@pytest.fixture
+def own(folder: Path) -> Iterator[Own]:
+    made = Own(folder)
+    yield made
+    made.broker.close()

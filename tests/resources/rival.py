@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+from jupyter_orchestra.errors import ResourceError
 from jupyter_orchestra.resources.broker import Broker, Busy, Claim, Want
 from jupyter_orchestra.resources.identity import machine_time
 
@@ -25,8 +26,7 @@ def main(folder: str, ttl: str) -> None:
             case "claim":
                 answer: object = claim(broker, opened, order)
             case "try":
-                found = broker.claim(read(order)).result(10)
-                answer = {"busy": found.keys, "by": found.by} if isinstance(found, Busy) else found
+                answer = try_once(broker, order)
             case "renew":
                 answer = broker.renew([order["id"]]).result(10)
             case "valid":
@@ -50,15 +50,24 @@ def read(order: dict[str, object]) -> Claim:
     )  # fmt: skip
 
 
+def try_once(broker: Broker, order: dict[str, object]) -> object:
+    """Claim once: the token, or why not."""
+    try:
+        found = broker.claim(read(order)).result(10)
+    except ResourceError as error:
+        return {"error": str(error)}
+    return {"busy": found.keys, "by": found.by} if isinstance(found, Busy) else found
+
+
 def claim(broker: Broker, opened: threading.Event, order: dict[str, object]) -> int:
     """Claim until it is granted."""
     order = {"since": machine_time(), **order}
     while True:
         opened.clear()
-        found = broker.claim(read(order)).result(10)
-        if not isinstance(found, Busy):
+        found = try_once(broker, order)
+        if isinstance(found, int):
             return found
-        opened.wait(30)
+        opened.wait(0.1 if isinstance(found, dict) and "error" in found else 30)
 
 
 def storm(broker: Broker, opened: threading.Event, order: dict[str, object]) -> int:
