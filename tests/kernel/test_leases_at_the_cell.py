@@ -170,7 +170,8 @@ def test_an_interrupt_ends_the_waiting_for_a_lease_and_leaves_nothing_behind(nb:
 def test_many_coroutines_wait_for_a_lease_and_an_interrupt_ends_them_all(nb: LiveKernel) -> None:
     nb.run("held = jo.controller.lease('press').__enter__()")
     nb.run(
-        "async def take(**how):\n    async with jo.controller.lease('press', **how) as lease:\n        return lease.token"
+        "async def take(**how):\n    async with jo.controller.lease('press', **how) as lease:\n"
+        "        return lease.token"
     )
     assert "GatherTimeout" in nb.fail("await take(timeout=0.2)")
     beside = nb.subshell()
