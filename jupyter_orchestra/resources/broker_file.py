@@ -199,8 +199,8 @@ class BrokerFile:
                 if time.monotonic() > deadline:
                     pid = place.locker(self._file())
                     raise Stuck(
-                        f"process {pid or '?'} has stopped while it wrote the leases of this machine: "
-                        f"continue it (kill -CONT {pid or 'PID'}) or end it"
+                        f"process {pid or '?'} has stopped while it wrote the leases: continue it "
+                        f"(kill -CONT {pid or 'PID'}) or end it"
                     ) from error
             time.sleep(0.0005)
 

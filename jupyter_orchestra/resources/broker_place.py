@@ -48,11 +48,11 @@ def prepare(folder: Path) -> Path:
         folder.mkdir(mode=0o700, parents=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise PermissionError(f"{folder} is not a folder of yours: remove it, or set XDG_RUNTIME_DIR to another place")
+        raise PermissionError(f"not a folder of yours: remove {folder}, or set XDG_RUNTIME_DIR to another place")
     if stat.S_IMODE(found.st_mode) != 0o700:
         folder.chmod(0o700)
     if (kind := _kind(folder)) in _FAR:
-        raise OSError(f"{folder} is on a network ({kind}): set XDG_RUNTIME_DIR to a folder of this machine")
+        raise OSError(f"on a network ({kind}): set XDG_RUNTIME_DIR to a folder of this machine instead of {folder}")
     path = folder / f"leases-{blake2b(identity.world().encode(), digest_size=6).hexdigest()}.db"
     try:
         file = path.lstat()
@@ -60,7 +60,7 @@ def prepare(folder: Path) -> Path:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         file = path.lstat()
     if not stat.S_ISREG(file.st_mode) or file.st_uid != os.getuid():
-        raise PermissionError(f"{path} is not a file of yours: remove it")
+        raise PermissionError(f"not a file of yours: remove {path}")
     return path
 
 
@@ -124,7 +124,7 @@ def explain(error: BaseException, folder: Path) -> str:
     if code == sqlite3.SQLITE_READONLY or (number is None and not os.access(folder, os.W_OK)):
         number = errno.EROFS
     what = NO_ROOM.get(number or 0, f"{type(error).__name__}: {error}")
-    return f"the leases of this machine can't be written in {folder}: {what}"
+    return f"{what} (in {folder}, for the leases of this machine)"
 
 
 def locker(path: Path) -> int:

@@ -97,6 +97,7 @@ class LeaseKeeper:
         self._made: Broker | None = None
         self._hung = hung
         self._claimed: dict[str, tuple[Need, ...]] = {}  # id -> what of it is claimed
+        self._trouble = ""  # why the other notebooks can't be asked at present
         self._alone: dict[str, str] = {}  # id of a lease that no other notebook knows of -> why
         self._waiting: dict[str, Future[Held]] = {}
         self._held: dict[str, Held] = {}
@@ -163,11 +164,16 @@ class LeaseKeeper:
         try:
             answer = await asyncio.wrap_future(broker.claim(self._made_claim(lease, wish.since, wish.priority)))
         except (ResourceError, RuntimeError, ValueError) as error:
-            # Who can't reach the others can still keep its own tasks apart, and says so.
+            # Who can't reach the others does not know what they hold: it is tried again, and explained meanwhile.
             self._claimed.pop(lease.id, None)
-            self._alone[lease.id] = f"not kept apart from other notebooks: {error}"
-            home.post(e.LeaseClaimed(home.now(), lease.id))
+            if isinstance(error, RuntimeError):
+                self._made = None  # it has ended
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                log.warning("leases wait: %s", error)
+            home.post(e.LeaseRefused(home.now(), lease.id, (), f"somebody, perhaps: {error}"))
             return
+        self._trouble = ""
         if isinstance(answer, Busy):
             home.post(e.LeaseRefused(home.now(), lease.id, answer.keys, answer.by))
         else:
