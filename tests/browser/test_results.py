@@ -321,26 +321,35 @@ def _come_back(desk: Desk, page: NotebookPage) -> None:
     assert len(page.results()) == len(page.saved_results()) == 1
 
 
-def test_a_kernel_killed_under_an_open_page_says_what_became_of_its_tasks(desk: Desk) -> None:
+def test_a_kernel_killed_under_an_open_page_goes_on_with_its_tasks_or_says_what_became_of_them(
+    desk: Desk, gate: Gate
+) -> None:
     import os
     import signal
 
-    page = desk.open(LOAD, FIT, "%%dispatch long\nimport time\ntime.sleep(600)", "").load()
+    cut = "%%dispatch cut -w loop\nimport asyncio\nawait asyncio.sleep(600)"
+    long = gate.cell("long", "'came after all'").replace("import", "print('begun', flush=True)\nimport", 1)
+    page = desk.open(LOAD, FIT, long, cut, "").load()
+    page.run("c2")
+    page.run("c3")
+    page.wait_state("cut", "running")
+    expect(page.card("long")).to_contain_text("begun")
     page.run("c1")
     page.wait_result("fit")
     page.wait_saved("fit")
-    page.run("c2")
-    page.wait_state("long", "running")
     before = desk.site.pid(page.name)
     os.kill(before, signal.SIGKILL)
     until(lambda: desk.site.has_new_kernel(page.name, before))
     page.wait_open()
     page.close_dialogs()
     page.run("c0")
-    page.wait_state("long", "lost")
+    page.wait_state("cut", "lost")
     page.wait_state("fit", "done")
-    assert len(page.results()) == 1
-    expect(page.card("long")).to_contain_text("retry")
+    expect(page.card("cut")).to_contain_text("retry")
+    page.wait_state("long", "running")
+    gate.open()
+    assert "came after all" in page.wait_result("long").shown
+    assert len(page.results()) == 2
 
 
 def test_a_printed_result_is_replaced_by_a_printed_result(desk: Desk) -> None:
