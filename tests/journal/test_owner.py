@@ -143,21 +143,6 @@ def test_of_many_processes_one_becomes_owner(tmp_path: Path) -> None:
     assert sorted(said) == ["held", "held", "held", "mine"]
 
 
-def test_folders_of_attempts_of_earlier_epochs_are_removed(start: Start) -> None:
-    journal = start()
-    assert journal.runs == journal.folder / "runs" / "1"
-    left = journal.runs / "u1-1"
-    left.mkdir(parents=True)
-    (left / "spool").write_text("output")
-    crash(journal)
-    journal = start()
-    mine = journal.runs / "u2-1"
-    mine.mkdir(parents=True)
-    settle(journal)
-    assert not left.exists()
-    assert mine.exists()
-
-
 def test_only_the_person_may_look_in(start: Start) -> None:
     journal = start()
     journal.put(b"x" * 100_000)

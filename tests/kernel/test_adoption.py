@@ -60,3 +60,23 @@ def test_what_ended_while_no_kernel_was_there_is_done(start_kernel: Start, noteb
     second = start_kernel(notebook)
     assert [second.end("code"), second.end("script")] == ["done", "done"]
     assert second.ask("[jo.task('code').result, jo.task('script').stdout]") == ["came", "came\n"]
+
+
+def test_of_the_folders_of_attempts_those_stay_that_go_on(start_kernel: Start, notebook: Path, tmp_path: Path) -> None:
+    first = start_kernel(notebook)
+    first.run(f"%%dispatch code\n{TICKS}'came'")
+    first.until_true("'tick 3' in jo.task('code').stdout")
+    (runs,) = (first.data / "orchestra").glob("*/runs")
+    (epoch,) = runs.iterdir()
+    (epoch / "left-1").mkdir()
+    (runs / "0" / "older-1").mkdir(parents=True)
+    first.kill()
+    second = start_kernel(notebook)
+    wait_until(lambda: not (runs / "0").exists() and len(list(epoch.iterdir())) == 1)
+    (tmp_path / "go").touch()
+    assert second.end("code") == "done"
+    assert second.ask("jo.task('code').result") == "came"
+    second.shut_down()
+    third = start_kernel(notebook)
+    wait_until(lambda: not epoch.exists())
+    third.shut_down()
