@@ -51,7 +51,7 @@ class SpoolWriter:
         self._dropped = 0
         self._written_at = 0.0
         self._lined_at = 0.0
-        self._closed = False
+        self._concluded = self._closed = False
         self._renew()
         _writers.add(self)
 
@@ -92,17 +92,26 @@ class SpoolWriter:
         with self._lock:
             self._flush()
 
-    def close(self) -> None:
-        """Write what waits and the closing frames; later writes do nothing."""
+    def conclude(self) -> None:
+        """Write what waits and the closing frames. What is written later stands in no tail."""
         with self._lock:
-            if self._closed:
+            if self._concluded or self._closed:
                 return
+            self._concluded = True
             self._flush()
             for stream, tail in self._tails.items():
                 skipped = self._spilled[stream] - len(tail)
                 self._try(pack("tail", _whole(tail), {"stream": stream, "skipped": skipped}))
             if self._dropped:
                 self._try(pack("cut", b"", {"dropped": self._dropped, "limit": self._limit}))
+
+    def close(self) -> None:
+        """Conclude it; later writes do nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self.conclude()
+            self._flush()
             self._closed = True
             self._due.set()
             self._frames.close()

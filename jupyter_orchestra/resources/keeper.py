@@ -20,12 +20,12 @@ from ..core import events as e
 from ..core.leases import Lease, is_shared
 from ..core.leasing import Held
 from ..core.machine import Machine
-from ..core.model import Failure, State, Task
+from ..core.model import Failure, Process, State, Task
 from ..core.needs import Need, spell_path
 from ..core.ports import Failed, Grant, Job, Provider, Provision, Reporter
 from ..errors import RefusedError, ResourceError
 from ..processes.threads import in_thread
-from ..processes.tree import Root, end_tree
+from ..processes.tree import Root, end_tree, started
 from .broker import Broker, Busy, Claim, Want
 from .commands import needs_of
 from .identity import machine_time
@@ -33,6 +33,8 @@ from .ports import is_free
 from .tests import TestRunner
 
 log = logging.getLogger("jupyter_orchestra")
+
+SAME = 0.05  # seconds by which two notes of one start may differ
 
 reporter: contextvars.ContextVar[Reporter | None] = contextvars.ContextVar("reporter", default=None)
 
@@ -139,7 +141,9 @@ class LeaseKeeper:
         if isinstance(answer, Busy):
             self._claimed.pop(lease.id, None)
             broker.withdraw(lease.id)
-            home.post(e.LeaseTaken(home.now(), lease.id, f"{answer.by} has it since the kernel ended"))
+            task = home.machine.tasks.get(lease.holder)
+            if task is not None and task.process is not None and not await in_thread(None, _has_ended, task.process):
+                home.post(e.LeaseTaken(home.now(), lease.id, f"{answer.by} has it since the kernel ended"))
 
     def _made_claim(self, lease: Lease, since: float, priority: int) -> Claim:
         home = self._home
@@ -447,6 +451,11 @@ class _Kept:
             await self._provision.end()
         finally:
             await in_thread(None, partial(shutil.rmtree, self._folder, ignore_errors=True))
+
+
+def _has_ended(process: Process) -> bool:
+    """Whether what held something has given it up by ending, and what it came to is only to be read."""
+    return abs(started(process.pid) - process.started) > SAME
 
 
 def _kill(mark: str, root: Root) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 
 from ..processes.launcher import MARK
 from ..processes.threads import in_thread
-from .main import SOCKET, TAKEN
-from .server import VERSION, peer
+from .main import SOCKET, TAKEN, living
+from .server import VERSION
 from .wire import Message, Unpacker, pack
 
 PROGRAM = Path(__file__).with_name("main.py")
@@ -47,7 +47,7 @@ class Link(asyncio.Protocol):
         self._asked: dict[int, asyncio.Future[Message]] = {}
         self._transport: asyncio.Transport | None = None
         self._lost = asyncio.Event()
-        self._pid = 0
+        self.pid = 0  # of the supervisor, once it has said so
 
     @property
     def open(self) -> bool:
@@ -93,8 +93,6 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """The connection stands."""
         self._transport = transport
-        with contextlib.suppress(OSError):
-            self._pid = peer(transport.get_extra_info("socket"))[0]
 
     def data_received(self, data: bytes) -> None:
         """Take answers and events."""
@@ -118,9 +116,7 @@ class Link(asyncio.Protocol):
         """Kill the supervisor, and come back when everybody here knows."""
         if self._transport is None:
             return
-        if self._pid > 0:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(self._pid, signal.SIGKILL)
+        _kill(self.pid)
         self._transport.abort()
         await self._lost.wait()
 
@@ -131,7 +127,7 @@ Make = Callable[[], Link]
 async def connect(folder: Path, grace: float, make: Make) -> Link | None:
     """The connection to the supervisor of a folder; None when there is none.
 
-    One of another version of this package is ended, with all that it owns.
+    One of another version of this package is ended, with all that it owns, and so is one that does not answer.
     """
     link = make()
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -140,10 +136,13 @@ async def connect(folder: Path, grace: float, make: Make) -> Link | None:
         await asyncio.get_running_loop().sock_connect(connection, os.fspath(folder / SOCKET))
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=connection)
         reply = await link.ask("hello", HELLO, grace=grace)
+        link.pid = reply["pid"]
         if reply["version"] == VERSION:
             return link
         await link.ask("close")
-    except (FileNotFoundError, ConnectionError, BlockingIOError, TimeoutError):
+    except TimeoutError:
+        _kill(living(folder))
+    except (FileNotFoundError, ConnectionError, BlockingIOError):
         connection.close()
     link.close()
     return None
@@ -159,6 +158,12 @@ async def reach(folder: Path, mark: str, grace: float, make: Make) -> Link:
         if await in_thread(None, _boot, folder, mark) == TAKEN:
             await asyncio.sleep(AGAIN)  # another one is coming, or going
     return link
+
+
+def _kill(pid: int) -> None:
+    if pid > 0:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _boot(folder: Path, mark: str) -> int:

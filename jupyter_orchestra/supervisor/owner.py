@@ -20,13 +20,14 @@ from .tree import Tree
 BEAT = 5.0  # seconds between two beats
 SOON = 0.05  # seconds from a start to its first beat
 OFTEN = 0.25  # seconds between two looks while anything has limits
-SHARE = 20  # a look at all processes takes at most one of so many seconds
+SHARE = 20  # a look at all processes takes at most one of so many seconds of a processor
 TERMINATE, KILL = 2.0, 5.0  # seconds from the interrupt
 PATIENCE = 2.0  # seconds after which an end is told, though something lives on that can't be killed
 SPARED = 0.5  # seconds that a spooler has to write down what a killed command left
 PAUSES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)  # seconds between the rounds of killing
 UNWRITTEN = 1 << 20  # bytes typed that wait for their terminal; what is more gets lost
 REMEMBERED = 4096  # launches that are over whose exit codes are kept
+LAST = b"\n"  # over its lifeline, to what carries out one task after another: there will be no further one
 NOTHING = {"spool": "", "log": "", "mark": "", "around": False, "memory": None, "processes": None, "kept": ""}
 
 Done = Callable[[], None]
@@ -98,11 +99,14 @@ class Owner:
         """What outlives its kernel and still lives."""
         return [tree for tree in self.trees.values() if tree.kept and not tree.over]
 
-    def end_unkept(self, done: Done) -> None:
-        """Kill what does not outlive its kernel, and what those have left that do."""
+    def leave_alone(self, done: Done) -> None:
+        """No kernel is there any more: kill what does not outlive it, and what those have left that do."""
+        self.alone = True
         for tree in self.kept:
             if tree.code is not None:
                 self.end(tree)
+            elif not tree.around:
+                self.write(tree, LAST)
         self.end_all({tree.pid for tree in self.trees.values() if tree.kept}, done)
 
     def signal(self, tree: Tree, number: int) -> None:
@@ -324,8 +328,8 @@ class Owner:
         living = [tree for tree in self.trees.values() if not tree.over]
         if not living:
             return
-        begun = time.monotonic()
-        if begun >= self._beat_at or self._may_exceed(living):
+        begun = time.process_time()  # by the clock it would be long where others want the processors, such as a fork bomb
+        if time.monotonic() >= self._beat_at or self._may_exceed(living):
             self.look()
             for tree in living:
                 tree.measure()
@@ -335,7 +339,8 @@ class Owner:
         if now >= self._beat_at:
             self.beat()
         often = any(tree.limited for tree in living)
-        self._tick_in(max(OFTEN if often else self._beat_at - now, (now - begun) * SHARE))
+        rest = min((time.process_time() - begun) * SHARE, BEAT)
+        self._tick_in(max(OFTEN if often else self._beat_at - now, rest))
 
     def _may_exceed(self, living: list[Tree]) -> bool:
         """Whether something may be beyond its limits by now, as far as that can be told without a look at all."""

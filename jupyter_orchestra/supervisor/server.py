@@ -80,8 +80,8 @@ class Server:
         """A client has left. After the last one: wait for the next kernel, if there is anything to wait with."""
         self.clients.remove(client)
         if client.known and not any(other.known for other in self.clients) and not self._closing:
-            self.owner.alone = self._settling = True
-            self.owner.end_unkept(self._settle)
+            self._settling = True
+            self.owner.leave_alone(self._settle)
             waits = any(tree.kept for tree in self.owner.trees.values())
             self._alone = self.loop.after(self.grace if waits else 0, self.close)
         self._tell_leases()

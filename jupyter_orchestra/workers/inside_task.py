@@ -99,9 +99,10 @@ class Runner:
         left = self._clear_away(end)
         try:
             seconds = round(time.monotonic() - begun, 6)
+            spool.conclude()  # who follows it reads no further than to the end
             patiently(lambda: spool.frame("end", reusable=not left, left=left, seconds=seconds, **end))
-            self._console.close()
             spool.close()
+            self._console.close()
         except OSError as error:
             return {"status": "lost", "reason": f"{type(error).__name__}: {error}"}
         if not left:

@@ -16,8 +16,14 @@ from .inside_streams import CHUNK, Console
 TICK: Final = 1000  # ms between two looks at the parent and at text without a newline
 
 
+SOON: Final = 50  # ms between two looks whether the last task has ended
+
+
 class Watch(threading.Thread):
-    """Drains the pipes, and ends this process and all that it started when whoever started it is gone."""
+    """Drains the pipes, and ends this process and all that it started when whoever started it is gone.
+
+    Anything that comes over the lifeline says that nobody will give it another task: it ends once it has none.
+    """
 
     def __init__(self, console: Console, lifeline: int, parent: int, files: Sequence[str]) -> None:
         super().__init__(name="watch", daemon=True)
@@ -31,9 +37,14 @@ class Watch(threading.Thread):
         for fd in (self._lifeline, *self._console.descriptors):
             waiting.register(fd, POLLIN)
         looked = time.monotonic()
+        last = False
         while True:
-            ready = [fd for fd, _ in waiting.poll(TICK)]
-            if self._lifeline in ready and not os.read(self._lifeline, CHUNK):
+            ready = [fd for fd, _ in waiting.poll(SOON if last else TICK)]
+            if self._lifeline in ready:
+                last = True
+                if not os.read(self._lifeline, CHUNK):
+                    end_everything(self._files)
+            if last and self._console.spool is None:
                 end_everything(self._files)
             if self._parent and os.getppid() != self._parent:
                 end_everything(self._files)

@@ -65,6 +65,8 @@ class AdoptedKernel:
         finally:
             tail.close()
             await asyncio.shield(asyncio.ensure_future(self._end(running)))
+        if not (self._ending.found.end or (self._job.folder / "spool").exists()):  # it had not even begun
+            return Lost(GONE)
         confined = self._job.spec.origin is not Origin.PERSON and not self._job.spec.literal
         trouble = self._ending.trouble(None, code_of(ended.result(), confined) if ended.done() else None, running)
         if isinstance(trouble, Blocked | Lost):

@@ -174,12 +174,9 @@ class KernelPool:
             self.give(start.result())
 
     async def _start(self) -> PooledKernel:
-        if self._folder is None:
-            self._folder = private_folder()
         if self._context is None:
             self._context = zmq.Context()
-        folder = self._folder / str(next(self._numbers))
-        folder.mkdir(mode=0o700)
+        folder = self._new_folder()
         connection = write_connection(folder)
         environment = self.environment()
         launch = launch_of(folder, environment)
@@ -196,6 +193,13 @@ class KernelPool:
             await asyncio.shield(self.retire(kernel))
             raise
         return kernel
+
+    def _new_folder(self) -> Path:
+        if self._folder is None or not self._folder.exists():  # kernels that lost their launcher have removed it
+            self._folder = private_folder()
+        folder = self._folder / str(next(self._numbers))
+        folder.mkdir(mode=0o700)
+        return folder
 
     async def _end(self, kernel: PooledKernel) -> None:
         try:
