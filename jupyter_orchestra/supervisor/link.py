@@ -133,7 +133,7 @@ async def connect(folder: Path, grace: float, make: Make) -> Link | None:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.setblocking(False)
     try:
-        await asyncio.get_running_loop().sock_connect(connection, os.fspath(folder / SOCKET))
+        await _connect(connection, os.fspath(folder / SOCKET))
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=connection)
         reply = await link.ask("hello", HELLO, grace=grace)
         link.pid = reply["pid"]
@@ -164,6 +164,20 @@ def _kill(pid: int) -> None:
     if pid > 0:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
+
+
+async def _connect(connection: socket.socket, path: str) -> None:
+    """Connect, also where others crowd before the socket. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + HELLO
+    while True:
+        try:
+            connection.connect(path)  # a socket of this kind is connected at once, or refuses
+            return
+        except BlockingIOError:
+            if loop.time() > deadline:
+                raise TimeoutError from None
+        await asyncio.sleep(AGAIN)
 
 
 def _boot(folder: Path, mark: str) -> int:

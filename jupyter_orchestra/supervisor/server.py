@@ -11,6 +11,7 @@ from typing import Any
 
 from .census import lineage
 from .loop import READ, WRITE, Loop, Timer, guarded
+from .orders import check_launch, lease, seconds
 from .owner import BEAT, Owner
 from .tree import Tree
 from .wire import FIRST, LARGEST, Message, Unpacker, pack
@@ -22,6 +23,7 @@ ALONE = 10.0  # seconds in which the first one must come
 CHUNK = 1 << 16  # bytes of one read
 WAITING = 4 * LARGEST  # bytes that a client may leave unread
 LIMITS = ("memory", "processes")
+HARMLESS = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)  # of words that are none
 RESTED = 0.5  # seconds without new clients when there is no room for one
 
 
@@ -90,8 +92,7 @@ class Server:
         """Start a launch. Raises OSError; TypeError and the like for what is no launch."""
         if self._closing:
             raise OSError(0, "the supervisor is ending")
-        if not message["argv"] or not all(isinstance(part, str) for part in message["argv"]):
-            raise TypeError("no command")
+        check_launch(message)
         tree = self.owner.start(message)
         return {"launch": tree.number, "pid": tree.pid, "started": tree.started}
 
@@ -217,7 +218,7 @@ class Client:
                     self._take(message)
                 data = b""
         except Exception as error:  # whatever a hostile client makes of it
-            if not isinstance(error, KeyError | TypeError | ValueError | AttributeError | RecursionError):
+            if not isinstance(error, HARMLESS):
                 guarded(_raise, error)
             self.close()
 
@@ -234,7 +235,7 @@ class Client:
     def _greet(self, message: Message) -> None:
         if message["op"] != "hello":
             raise ValueError("no hello")
-        reply = self._server.greet(self, min(max(float(message["grace"]), 0.0), 1e7))
+        reply = self._server.greet(self, seconds(message["grace"]))
         self.known = True
         self._unpacker.largest = LARGEST
         self._watch_process()
@@ -270,7 +271,7 @@ class Client:
 
     def _on_keep(self, message: Message) -> None:
         if tree := self._tree(message):
-            self._owner.keep(tree, str(message["kept"]))
+            self._owner.keep(tree, lease(message["kept"]))
 
     def _on_limit(self, message: Message) -> None:
         if tree := self._tree(message):
@@ -278,7 +279,7 @@ class Client:
             self._owner.limit(tree, memory, processes)
 
     def _on_grace(self, message: Message) -> None:
-        self._server.grace = float(message["grace"])
+        self._server.grace = seconds(message["grace"])
 
     def _on_settle(self, message: Message) -> None:
         self._owner.settle(lambda: self.send({"id": message["id"]}))

@@ -30,7 +30,8 @@ def spawn(argv: list[str], cwd: str, environment: dict[str, str], log: str) -> t
     OSError
         When there is no such program or folder, or no room.
     """
-    output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    # Without O_NONBLOCK a pipe in the log's place would be waited for.
+    output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     files = [output]
     try:
         lifeline, end = os.pipe()
