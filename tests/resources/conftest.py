@@ -7,8 +7,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cluster import Cluster, binaries, running
 from engine import PodmanStore
 from parties import Own, Rival
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL."""
+    if binaries() is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    with running() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

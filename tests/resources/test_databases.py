@@ -3,12 +3,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from cluster import Cluster, binaries, running
+from cluster import Cluster
 
 from jupyter_orchestra.core.needs import Need
 from jupyter_orchestra.core.ports import Grant
@@ -30,14 +29,6 @@ def provider(folder: Path, living: bool = True, **database: object) -> DatabaseP
 def grant(folder: Path, lease: str) -> Grant:
     (folder / lease).mkdir(mode=0o700)
     return Grant(lease, lease, lease, folder / lease, folder, (Need("db:main"),), lambda line: None)
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    if binaries() is None:
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    with running() as made:
-        yield made
 
 
 def test_each_task_has_a_database_of_its_own_from_the_template(cluster: Cluster, tmp_path: Path) -> None:
