@@ -177,3 +177,29 @@ def test_a_full_place_holds_tasks_up_until_there_is_room(start: Start, leases: P
             kernel.shut_down()
     finally:
         subprocess.run(["umount", "-l", str(leases)], check=True)
+
+
+def test_a_holder_whose_journal_is_full_gives_back_what_it_had(start: Start, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=6m,mode=700", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a small disk takes root")
+    nb = LiveKernel(tmp_path, JUPYTER_DATA_DIR=str(disk))
+    try:
+        other = start()
+        hold(nb)
+        wait(other)
+        with pytest.raises(OSError, match="No space left"):
+            (disk / "ballast").write_bytes(bytes(8 << 20))
+        nb.run("%%dispatch later -w shell\necho later")
+        nb.until(lambda: "disk" in nb.run("%orchestra explain later").text)
+        assert other.state("waiter") == "queued"
+        (tmp_path / "go").touch()
+        assert other.end("waiter") == "done"
+        (disk / "ballast").unlink()
+        assert [nb.end("holder"), nb.end("later")] == ["done", "done"]
+    finally:
+        nb.close()
+        nb.wait_for_no_process()
+        subprocess.run(["umount", "-l", str(disk)], check=True)
