@@ -6,7 +6,7 @@ never spends what its parents do not have. Reserved plus spent never exceeds a l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 import msgspec
@@ -256,12 +256,12 @@ class Budget:
             if not found.live:
                 self._ticking.discard(name)
 
-    def runs_out(self) -> float | None:
-        """When the time of an account that runs is over."""
+    def runs_out(self, goes_on: Callable[[str], bool] = lambda who: True) -> float | None:
+        """When the time of an account that runs is over, as far as that ends anyone who `goes_on`."""
         moments = []
         for name in self._ticking:
             found = self.state.accounts[name]
-            if (free := found.free("millis")) is not None:
+            if (free := found.free("millis")) is not None and any(map(goes_on, found.live)):
                 moments.append(found.at + -(-free // len(found.live)) / 1000)
         return min(moments, default=None)
 

@@ -13,7 +13,7 @@ from typing import Any
 from . import events as e
 from .budget import UNLIMITED, Budget, BudgetState
 from .limits import Amounts, Limits
-from .model import Spec, Task
+from .model import Spec, State, Task
 from .naming import Refusal
 
 NOTEBOOK = "notebook"
@@ -66,12 +66,12 @@ class Spending:
 
     def due(self) -> float | None:
         """When someone's time is over, POSIX seconds."""
-        return self.budget.runs_out()
+        return self.budget.runs_out(self._goes_on)
 
     def out_of_time(self, now: float) -> list[tuple[Task, str]]:
-        """The tasks that run although their time is over, and why that is so."""
+        """The tasks that go on although their time is over, and why that is so."""
         late = self.budget.out_of_time(now)
-        return [(self._tasks[uid], why) for uid, why in late.items() if uid in self._tasks]
+        return [(self._tasks[uid], why) for uid, why in late.items() if self._goes_on(uid)]
 
     # what the machine tells
 
@@ -155,6 +155,11 @@ class Spending:
         return []
 
     # helpers
+
+    def _goes_on(self, uid: str) -> bool:
+        """Whether a task runs and nobody has stopped it: of one that is only being ended, time is counted."""
+        task = self._tasks.get(uid)
+        return task is not None and task.state is State.RUNNING and not task.stopping
 
     def _declare(self, limits: Mapping[str, Limits]) -> None:
         """Set the limits of all accounts that settings limit; those that are not named have none."""

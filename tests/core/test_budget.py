@@ -214,6 +214,18 @@ def test_a_task_whose_time_is_spent_is_stopped_and_says_so() -> None:
     assert (task.failure.kind, task.failure.name) == ("budget", "OverBudget")
 
 
+@pytest.mark.parametrize("cooperative", [True, False])
+def test_until_one_whose_time_is_spent_has_stopped_the_clock_is_not_asked_again(cooperative: bool) -> None:
+    played = Played()
+    played.tell(e.KindDeclared(10.0, Kind("shell", 4, cooperative=cooperative)))
+    played.dispatch("a", worker="shell", tier="", budget=Limits(millis=5_000))
+    played.tell(e.TimePassed(15.0))
+    assert played.machine.due() is None
+    played.tell(e.TaskStopped(17.0, "a", 1))
+    account = played.machine.state.budgets.accounts["task:a"]
+    assert (account.spent.millis, account.over.millis) == (5_000, 2_000)
+
+
 def test_paused_time_costs_nothing() -> None:
     played = Played()
     played.dispatch("a", worker="shell", tier="", budget=Limits(millis=5_000))
