@@ -12,7 +12,7 @@ from .lacking import NAMED, Holding, Lack
 from .leases import AGEING, Lease, LeaseState, LeaseTable, is_shared
 from .model import Kind, Spec, State, Task
 from .naming import Refusal
-from .needs import Need, spell
+from .needs import Need, spell, spell_all
 from .plain import visible
 
 NESTED = ": who holds something may wait for later things only, so this is not waited for"
@@ -90,7 +90,8 @@ class Controller:
 
     def due(self) -> float | None:
         """When it must be told the time."""
-        moments = [self.table.due(), *(at for _, at in self._to_take())]
+        taking = [] if self._blocked() else [at for _, at in self._to_take()]
+        moments = [self.table.due(), *taking]
         return min((at for at in moments if at is not None), default=None)
 
     def declare_slots(self, slots: Mapping[str, int]) -> None:
@@ -113,11 +114,9 @@ class Controller:
         """A task waits no longer, or is no longer to begin with what it was granted. What its worker asks for stays."""
         id = next_lease(task)
         for request in (id, *self._regained(task)):
-            self.table.remove(request)
-            self.state.regained.pop(request, None)
-            self.state.refused.pop(request, None)
-        if (lease := self.state.leases.leases.get(id)) is not None and lease.state == "claiming":
-            self._free(lease)
+            self._want_no_more(request)
+            if (lease := self.state.leases.leases.get(request)) is not None and lease.state == "claiming":
+                self._free(lease)
 
     @property
     def leases(self) -> Mapping[str, Lease]:
@@ -130,12 +129,8 @@ class Controller:
 
     def holds(self, uid: str, attempt: int) -> list[Lease]:
         """What an attempt has."""
-        own = f"{uid}#{attempt}"
-        return [
-            lease
-            for lease in self.state.leases.leases.values()
-            if lease.holder == uid and (lease.id.split("+")[0] == own)
-        ]
+        leases = self.state.leases.leases.values()
+        return [lease for lease in leases if lease.holder == uid and _is_of(lease.id, uid, attempt)]
 
     def release(self, uid: str, attempt: int) -> None:
         """An attempt is over: all that it had is free."""
@@ -144,6 +139,8 @@ class Controller:
         for id, wanted in list(self.state.wanted.items()):
             if wanted.ask.holder == uid and wanted.ask.attempt == attempt:
                 self._leave_wanted(id)
+        for id in [id for id in self.state.regained if _is_of(id, uid, attempt)]:
+            self._want_no_more(id)
 
     def give_up(self, task: Task) -> None:
         """A held task gives back what may be taken from it; nothing of it runs on."""
@@ -291,9 +288,10 @@ class Controller:
         self.table.refused(event.id, event.busy, event.at)
         self.state.refused[event.id] = event.by
         wanted = self.state.wanted.get(event.id)
-        if wanted is not None and not wanted.ask.wait:
+        if wanted is not None and not (wanted.ask.wait and self.table.may_wait(lease.holder, lease.needs)):
             self._leave_wanted(event.id)
-            self._out.append(e.FreeLease(lease, event.by or "another program holds it"))
+            why = f"{spell_all(wanted.ask.needs)} is held by {event.by or 'another program'}"
+            self._out.append(e.FreeLease(lease, f"{why}{NESTED if wanted.ask.wait else ''}"))
         if (task := self._tasks.get(lease.holder)) is not None:
             self._show(task)
 
@@ -377,6 +375,11 @@ class Controller:
         ask = wanted.ask
         self.table.add(ask.id, ask.holder, ask.needs, ask.priority, ask.at, wanted.order)
 
+    def _want_no_more(self, request: str) -> None:
+        self.table.remove(request)
+        self.state.regained.pop(request, None)
+        self.state.refused.pop(request, None)
+
     def _leave_wanted(self, id: str) -> None:
         if self.state.wanted.pop(id, None) is not None:
             self.table.remove(id)
@@ -451,6 +454,11 @@ def is_slot(need: Need) -> bool:
 def lease_id(task: Task, attempt: int) -> str:
     """The id of what an attempt begins with."""
     return f"{task.uid}#{attempt}"
+
+
+def _is_of(lease: str, uid: str, attempt: int) -> bool:
+    """Whether a lease, by its id, is an attempt's: what it began with, got back or asked for."""
+    return lease.partition("+")[0] == f"{uid}#{attempt}"
 
 
 def outlives(kind: Kind, spec: Spec) -> bool:

@@ -275,8 +275,7 @@ class Machine:
     def _on_time_passed(self, event: e.TimePassed) -> None:
         self.controller.tick(event.at)
         for late, why in self.spending.out_of_time(event.at):
-            if late.state is S.RUNNING and not late.stopping:
-                self._stop_for(late, Failure("budget", "OverBudget", why), event.at)
+            self._stop_for(late, Failure("budget", "OverBudget", why), event.at)
         while self._due and self._due[0][0] <= event.at:
             _, uid = heappop(self._due)
             task = self.state.tasks.get(uid)
@@ -669,10 +668,11 @@ class Machine:
     def _on_task_blocked(self, event: e.TaskBlocked) -> None:
         if (task := self._left_off(event)) is None:
             return
-        if task.state is S.PAUSED:
-            task.before = S.QUEUED
+        if task.state is S.PAUSED and not task.yielded:
+            task.before, task.gave = S.QUEUED, ()  # the next attempt begins with all that it needs
             self._show(task)
             return
+        self._hold_no_more(task, event.at)
         self._move(task, S.QUEUED, event.at, event.reason)
         task.needs_you = event.reason
         self.state.later[task.uid] = event.at + BLOCKED_RETRY
@@ -893,12 +893,13 @@ class Machine:
             return
         task.retries_left -= 1
         self.grants.renew(task.uid)
-        if task.state is S.PAUSED:  # it had failed before the pause reached it: held before the next attempt
+        if task.state is S.PAUSED and not task.yielded:  # the person paused it: held before the next attempt
             task.before = S.QUEUED
             self._clear(task)
             task.queued_at = now
             self._show(task)
             return
+        self._hold_no_more(task, now)
         self._move(task, S.QUEUED, now, f"{failure.line()}; tried again")
         self._clear(task)
         task.queued_at = now
@@ -942,10 +943,14 @@ class Machine:
             task.held += now - task.paused_at
             task.paused_at = None
 
-    def _resume(self, task: Task, now: float) -> None:
-        before = task.before or S.QUEUED
+    def _hold_no_more(self, task: Task, now: float) -> None:
+        """Nothing keeps it from going on, and there is nothing that it needs back for that."""
         self._count_pause(task, now)
         task.before, task.gave, task.yielded = None, (), False
+
+    def _resume(self, task: Task, now: float) -> None:
+        before = task.before or S.QUEUED
+        self._hold_no_more(task, now)
         self._move(task, before, now)
         if before is S.RUNNING:
             self.spending.started(task, now)

@@ -172,3 +172,81 @@ def test_an_expired_lease_fails_its_task_and_waits_for_its_end(play: Play) -> No
     play.stopped("hung", 1)
     claim(play)
     assert play.state("next") is State.RUNNING
+
+
+def gave_way(play: Play, **more: object) -> None:
+    """`slow` has given the loom to `urgent`, which has ended: it asks for it back, and the machine has not answered."""
+    dispatch(play, "slow", LOOM, **more)
+    work(play, 12.0)
+    dispatch(play, "urgent", LOOM, priority=1)
+    held(play, "slow")
+    play.finish("urgent")
+
+
+@pytest.mark.parametrize("then", ["pause", "cancel"])
+def test_what_it_would_get_back_is_not_taken_when_it_is_held_or_cancelled_meanwhile(play: Play, then: str) -> None:
+    gave_way(play)
+    (wish,) = play.all(e.ClaimLease)
+    getattr(play, then)("slow")
+    assert [freed.lease.id for freed in play.all(e.FreeLease)] == [wish.lease.id]
+    play.send(e.LeaseClaimed(play.now, wish.lease.id))
+    assert play.started == []
+    assert wish.lease.id not in play.machine.controller.leases
+    assert play.state("slow") is (State.PAUSED if then == "pause" else State.CANCELLED)
+
+
+def test_one_that_gave_way_and_fails_there_is_tried_again_with_all_that_it_needs(play: Play) -> None:
+    dispatch(play, "slow", LOOM, retries=1)
+    work(play, 12.0)
+    dispatch(play, "urgent", LOOM, priority=1)
+    held(play, "slow")
+    play.fail("slow")
+    play.finish("urgent")
+    claim(play)
+    assert (play.state("slow"), play.task("slow").attempt) == (State.RUNNING, 2)
+    assert [lease.id for lease in play.machine.controller.leases.values()] == ["uid-slow#2"]
+
+
+@pytest.mark.parametrize("by", ["person", "other"])
+def test_one_whose_attempt_is_blocked_while_it_is_held_does_not_wait_for_what_it_has(play: Play, by: str) -> None:
+    dispatch(play, "slow", LOOM)
+    work(play, 12.0)
+    if by == "person":
+        play.pause("slow")
+        held(play, "slow")
+        play.block("slow")
+        play.resume("slow")
+    else:
+        dispatch(play, "urgent", LOOM, priority=1)
+        held(play, "slow")
+        play.block("slow")
+        play.finish("urgent")
+        claim(play)
+        play.wait(5.0)
+    claim(play)
+    assert (play.state("slow"), play.task("slow").attempt) == (State.RUNNING, 2)
+    assert [lease.id for lease in play.machine.controller.leases.values()] == ["uid-slow#2"]
+
+
+def test_who_holds_something_does_not_wait_for_an_earlier_thing_that_another_notebook_has(play: Play) -> None:
+    dispatch(play, "scan", PRESS, worker="agent")
+    ask(play, "uid-scan#1+t1", "test-runner")  # which ranks before the press, and which nobody has here
+    (wish,) = play.all(e.ClaimLease)
+    play.send(e.LeaseRefused(play.now, wish.lease.id, ("test-runner|/project",), "check of other.ipynb"))
+    (freed,) = play.all(e.FreeLease)
+    assert freed.why.startswith("test-runner is held by check of other.ipynb: who holds something may wait for later")
+    play.send(e.LeaseOpened(play.now, wish.lease.id))
+    assert play.all(e.ClaimLease) == []
+
+
+def test_nothing_is_asked_of_the_clock_again_and_again_while_the_journal_is_blocked(play: Play) -> None:
+    dispatch(play, "slow", LOOM)
+    work(play, 5.0)
+    dispatch(play, "urgent", LOOM, priority=1)
+    play.send(e.JournalBlocked(play.now, "the disk is full"))
+    play.now += 8.0
+    play.send(e.TimePassed(play.now))
+    due = play.machine.due()
+    assert due is None or due > play.now
+    play.send(e.JournalFreed(play.now))
+    assert play.state("slow") is State.PAUSED
