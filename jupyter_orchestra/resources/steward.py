@@ -26,7 +26,7 @@ class Steward(msgspec.Struct, frozen=True):
     spoken: float  # of the machine's time
     settling: bool  # something of a kernel that is gone is still being ended
     clients: frozenset[int]  # the kernels that it knows to live
-    living: dict[str, Living]  # by the id of the lease
+    living: dict[str, Living]  # by the id of the lease with which it began; what it got besides has that and "+…"
 
 
 def read(path: Path) -> Steward | None:
@@ -70,7 +70,8 @@ def looked_after(
 
 
 def _as_told(row: Row, steward: Steward, ttl: float, alive: bool) -> tuple[Row, bool]:
-    if (living := steward.living.get(row.claim.id)) is not None:  # also while code in its kernel lets nothing else run
+    begun, _, _ = row.claim.id.partition("+")
+    if (living := steward.living.get(begun)) is not None:  # also while code in its kernel lets nothing else run
         claim = msgspec.structs.replace(row.claim, marks=(living.mark,))
         return msgspec.structs.replace(row, claim=claim, expires=max(row.expires, living.ran + ttl)), True
     if alive:
