@@ -106,9 +106,6 @@ class Pty(Protocol):
 class Audience(Protocol):
     """Who hears of what a program puts out. On the runtime's loop; both return at once."""
 
-    def unsandboxed(self, why: str) -> None:
-        """What a model wrote runs with all the person's rights, and why nothing confines it."""
-
     def progress(self, fraction: float | None, line: str = "") -> None:
         """How far it is (0 to 1) and the last line of output; coalesced to 4 a second."""
 
@@ -121,6 +118,9 @@ class Reporter(Audience, Protocol):
 
     def started(self, process: Process) -> None:
         """A process of this attempt exists."""
+
+    def unsandboxed(self, why: str) -> None:
+        """What a model wrote runs with all the person's rights, and why nothing confines it."""
 
     def terminal(self, pty: Pty) -> None:
         """What runs has a terminal, into which the person may type from now on."""
