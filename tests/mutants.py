@@ -625,8 +625,8 @@ MUTANTS = (
     ),
     Mutant(
         "what a role may do answers its question",
-        "any(grant.digest and grant.covers(one, consent, now) for grant in self._row(uid))",
-        "any(grant.covers(one, consent, now) for grant in self._row(uid))",
+        "any(grant.digest and grant.covers(capability, consent, now) for grant in self._row(uid))",
+        "any(grant.covers(capability, consent, now) for grant in self._row(uid))",
         "grants.py",
     ),
     Mutant("grants survive the end of the task", "            self.grants.end(current.uid)\n", ""),

@@ -88,12 +88,14 @@ class GrantTable:
 
     def is_answered(self, uid: str, ask: Ask, now: float) -> bool:
         """Whether the person has said yes for good to that very action; what a role may do answers no question."""
-        consent = Consent(ask.digest)
         return bool(ask.capabilities) and all(
-            any(grant.digest and grant.covers(one, consent, now) for grant in self._row(uid))
-            and self.allows(uid, one, now, consent)
-            for one in ask.capabilities
+            self.agrees(uid, one, now, Consent(ask.digest)) for one in ask.capabilities
         )
+
+    def agrees(self, uid: str, capability: Capability, now: float, consent: Consent) -> bool:
+        """Whether the person's yes to that very action still counts, whatever its role may do anyway."""
+        said = any(grant.digest and grant.covers(capability, consent, now) for grant in self._row(uid))
+        return said and self.allows(uid, capability, now, consent)
 
     def lets_master(self, uid: str, digest: str, now: float) -> bool:
         """Whether the person lets the master do that to a task each time."""
@@ -189,6 +191,9 @@ class _Permit:
 
     def allows(self, capability: Capability, consent: Consent = NO_CONSENT) -> bool:
         return self._goes_on() and self._table.allows(self._uid, capability, self._now(), consent)
+
+    def agrees(self, capability: Capability, consent: Consent) -> bool:
+        return self._goes_on() and self._table.agrees(self._uid, capability, self._now(), consent)
 
     def may(self, capability: Capability) -> bool:
         return self._goes_on() and self._table.may(self._uid, capability, self._now())

@@ -49,6 +49,9 @@ class Permit(Protocol):
     def allows(self, capability: Capability, consent: Consent = NO_CONSENT) -> bool:
         """Whether an action may be done now."""
 
+    def agrees(self, capability: Capability, consent: Consent) -> bool:
+        """Whether the yes of the person to an action still counts."""
+
     def may(self, capability: Capability) -> bool:
         """Whether that may be done now, or the person be asked for it."""
 
@@ -57,6 +60,9 @@ class _Nothing:
     """The permit of who was given none."""
 
     def allows(self, capability: Capability, consent: Consent = NO_CONSENT) -> bool:
+        return False
+
+    def agrees(self, capability: Capability, consent: Consent) -> bool:
         return False
 
     def may(self, capability: Capability) -> bool:

@@ -300,8 +300,9 @@ class Hands:
         return all(map(self._job.grants.allows, capabilities))
 
     def _must(self, capability: Capability, consent: Consent = NO_CONSENT) -> None:
-        """Go on only while that is granted. Raises Told."""
-        if not self._job.grants.allows(capability, consent):
+        """Go on only while that is granted; what the person was asked for, while their yes counts. Raises Told."""
+        grants = self._job.grants
+        if not (grants.agrees(capability, consent) if consent.digest else grants.allows(capability)):
             raise Told(NOT_GRANTED.format(ACTS[capability]))
 
     # the rest

@@ -21,6 +21,7 @@ from jupyter_orchestra.core.needs import Need
 from jupyter_orchestra.core.ports import Verdict
 from jupyter_orchestra.models.values import Call, Reply, Request
 from jupyter_orchestra.sandbox.probing import rungs
+from jupyter_orchestra.sandbox.values import Sandbox
 from jupyter_orchestra.workers import confining
 
 C = Capability
@@ -180,6 +181,16 @@ def test_a_yes_that_counts_no_longer_lets_nothing_be_done(tmp_path: Path, how: s
     said = scene.answers(call("write_file", path="a.txt", text="x"), call("run_command", command="touch made"))
     assert refused(said[0], "write in its workspace")
     assert refused(said[1], "run")
+    assert scene.person.processes == []
+
+
+def test_nor_does_what_its_role_may_where_nothing_confines_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confining, "probe", lambda: Sandbox("none"))
+    approve, scene.person = scene.person.approve, Recalling(lambda: scene.grants.revoke("u1"))
+    scene.person.approve = approve
+    (said,) = scene.answers(call("run_command", command="touch made"))
+    assert [ask.action for ask in scene.person.asks] == ["UNSANDBOXED: run: touch made"]
+    assert refused(said, "run")
     assert scene.person.processes == []
 
 
