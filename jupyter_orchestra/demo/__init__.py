@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 NOTEBOOK = "00_first_run.ipynb"
-NOTEBOOKS = (NOTEBOOK, "01_talk_to_the_master.ipynb")
+NOTEBOOKS = (NOTEBOOK, "01_talk_to_the_master.ipynb", "02_resources.ipynb")
 CELL_TIMEOUT = 300  # seconds
 MARK = "jupyter_orchestra.demo:"
 SETTINGS: dict[str, dict[str, object]] = {  # of JupyterLab, by plugin of @jupyterlab/apputils-extension

@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
 FIRST_RUN = Path(__file__).parents[2] / "notebooks" / "00_first_run.ipynb"
+RESOURCES = FIRST_RUN.with_name("02_resources.ipynb")
 MARK = "JO_TEST_HEADLESS"
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 SLEEP = "import time\ntime.sleep({0})"
@@ -270,3 +271,18 @@ def test_nbval_runs_the_first_notebook(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=FIRST_RUN.parent, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stdout[-3000:]
     assert "failed" not in done.stdout
+
+
+# the notebook about what tasks share
+
+
+def test_the_notebook_about_resources_ends_with_its_picture_and_leaves_no_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    done = execute(nbformat.read(RESOURCES, 4), RESOURCES.parent)
+    shown = {cell.id: cell.outputs for cell in done.cells if cell.cell_type == "code"}
+    assert "blue waits for test-runner" in shown["leases"][0].text
+    assert "it waits for press, held by stuck" in shown["waits"][0].text
+    assert {"image/svg+xml", "text/html"} <= set(shown["timeline"][0].data)
+    assert list(tmp_path.glob("orchestra-shop-*")) == []

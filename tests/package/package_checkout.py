@@ -9,8 +9,8 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOK = Path("notebooks", "00_first_run.ipynb")
-NOTEBOOKS = (NOTEBOOK, Path("notebooks", "01_talk_to_the_master.ipynb"))
+NAMES = ("00_first_run.ipynb", "01_talk_to_the_master.ipynb", "02_resources.ipynb")
+NOTEBOOKS = tuple(Path("notebooks", name) for name in NAMES)
 SCRIPT = Path("notebooks", "data", "talk_to_the_master.json")
 BUILT = Path("jupyter_orchestra", "labextension")
 
