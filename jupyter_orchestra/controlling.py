@@ -240,6 +240,7 @@ class Controlling:
     async def close(self) -> None:
         """Let nobody in any more."""
         if self._beginning is not None:
+            self._beginning.cancel()
             await asyncio.gather(self._beginning, return_exceptions=True)
         if self._door is not None:
             await self._door.close()

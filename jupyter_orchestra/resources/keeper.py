@@ -157,13 +157,9 @@ class LeaseKeeper:
 
     async def _claim(self, wish: e.ClaimLease) -> None:
         lease, home = wish.lease, self._home
-        ports = [unit for need in lease.needs if need.resource == "port" for unit in need.units]
-        busy = [f"port/{port}" for port in ports if not await in_thread(None, is_free, port)]
-        if busy:
-            home.post(e.LeaseRefused(home.now(), lease.id, tuple(busy), "another program"))
-            return
         if (broker := self._have_broker()) is None:
-            home.post(e.LeaseClaimed(home.now(), lease.id))
+            if not await self._refuses_for_ports(lease):
+                home.post(e.LeaseClaimed(home.now(), lease.id))
             return
         try:
             answer = await asyncio.wrap_future(broker.claim(self._made_claim(lease, wish.since, wish.priority)))
@@ -180,12 +176,25 @@ class LeaseKeeper:
         self._trouble = ""
         if isinstance(answer, Busy):
             home.post(e.LeaseRefused(home.now(), lease.id, answer.keys, answer.by))
+        elif await self._refuses_for_ports(lease):  # after the claim: who has a lease of a port listens at it
+            self._claimed.pop(lease.id, None)
+            broker.release(lease.id)
         else:
             home.post(e.LeaseClaimed(home.now(), lease.id, answer))
+
+    async def _refuses_for_ports(self, lease: Lease) -> bool:
+        """Whether a program without a lease listens where this one would be for; then it is refused."""
+        ports = [unit for need in lease.needs if need.resource == "port" for unit in need.units]
+        busy = [f"port/{port}" for port in ports if not await in_thread(None, is_free, port)]
+        if busy:
+            self._home.post(e.LeaseRefused(self._home.now(), lease.id, tuple(busy), "another program"))
+        return bool(busy)
 
     def _give(self, lease: Lease) -> None:
         if lease.id in self._held:
             self._held[lease.id].lease = lease
+            if lease.id in self._claimed and self._claimed[lease.id] != tuple(filter(is_shared, lease.needs)):
+                self._claim_less(lease)
         elif lease.id in self._waiting:
             self._act(self._hand_over(lease))
         else:  # nobody waits for it any more
@@ -222,11 +231,17 @@ class LeaseKeeper:
             return
         left = tuple(need for need in claimed if lease.needs and need not in lease.needs)
         if left and lease.id in self._home.machine.controller.leases:
-            self._claimed[lease.id] = left
-            self._made.claim(Claim(lease.id, tuple(self._wants(left)), machine_time(), 0, self._label))
+            self._claim_less(msgspec.structs.replace(lease, needs=left))
         else:
             del self._claimed[lease.id]
-            self._made.release(lease.id)
+            with contextlib.suppress(RuntimeError):  # it has ended, and holds nothing
+                self._made.release(lease.id)
+
+    def _claim_less(self, lease: Lease) -> None:
+        """From now on that is all that is held."""
+        if self._made is not None:
+            with contextlib.suppress(RuntimeError, ValueError):
+                self._made.claim(self._made_claim(lease, self._home.now(), 0))
 
     async def _fence(self, lease: Lease) -> None:
         """See to it that the holder can do nothing any more."""
@@ -255,7 +270,8 @@ class LeaseKeeper:
         if ids:
             home.post(e.LeasesRenewed(home.now(), ids))
             if self._made is not None and (shared := [id for id in ids if id in self._claimed]):
-                self._made.renew(shared)
+                with contextlib.suppress(RuntimeError):  # it has ended, and said so of each lease
+                    self._made.renew(shared)
 
     def _lives(self, lease: Lease) -> bool:
         task = self._home.machine.tasks.get(lease.holder)

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import contextlib
+import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from live_kernel import LiveKernel, wait_until
@@ -80,3 +84,31 @@ def test_of_the_folders_of_attempts_those_stay_that_go_on(start_kernel: Start, n
     third = start_kernel(notebook)
     wait_until(lambda: not epoch.exists())
     third.shut_down()
+
+
+def test_what_a_paused_task_keeps_is_held_as_before_when_it_gave_the_rest_back(
+    start_kernel: Start, notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    table = "[tool.jupyter_orchestra.resources]\nloom = {capacity = 1, preemptible = true}\npress = 1\n"
+    (tmp_path / "pyproject.toml").write_text(table)
+    kernel = start_kernel(notebook, XDG_RUNTIME_DIR=str(tmp_path / "run"))
+    kernel.run("%%dispatch weaver -w shell --needs loom,press\necho begun; sleep 600")
+    kernel.until_true("'begun' in jo.task('weaver').stdout")
+
+    def claims() -> list[dict[str, Any]]:
+        (file,) = (tmp_path / "run").rglob("leases-*.db")
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            return [json.loads(body) for (body,) in connection.execute("SELECT body FROM claim")]
+
+    (before,) = claims()
+    kernel.run("%pause weaver")
+    kernel.until(lambda: len(claims()[0]["wants"]) == 1)
+    (after,) = claims()
+    assert after["wants"][0]["key"].startswith("press|")
+    kept = ("fence", "marks", "steward")
+    assert [after[name] for name in kept] == [before[name] for name in kept]
+    assert after["fence"] == "kill"
+    kernel.run("%cancel weaver")
+    assert kernel.end("weaver") == "cancelled"
