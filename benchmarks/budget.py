@@ -13,8 +13,8 @@ BRIEF = "look 12, stream 60"  # requests of an agent, and words of each reply
 
 def run(bench: Bench) -> list[Row]:
     """The row about budgets."""
-    limits = [bench.size(200_000, 20_000) + 7_919 * number for number in range(bench.size(5, 1))]
-    agents = bench.size(64, 16)
+    limits = [bench.size(200_000, 10_000) + 7_919 * number for number in range(bench.size(5, 1))]
+    agents = bench.size(64, 8)
     with scripted(bench, latency=0.05) as model:
         spent = [_ours(bench, model, agents, limit) for limit in limits]
         theirs = [_theirs(bench, model, agents, limit) for limit in limits] if bench.has(AGENTS) else []

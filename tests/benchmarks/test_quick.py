@@ -52,7 +52,7 @@ CONTROL = {
         "killed holder → lease free, another notebook, p99",
     ],
     "hung": ["hung holder → lease free, the longest", "holders of one lease when the hung one goes on"],
-    "suites": ["4 test suites under leases", "their tests that fail"],
+    "suites": ["2 test suites under leases", "their tests that fail"],
     "budget": ["overdraft of a budget, the largest"],
     "restart": [
         "kernel kill -9 → running kernel task taken over, output complete, the longest",
