@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import resource
 import secrets
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -27,34 +23,10 @@ from ..processes.threads import in_thread
 from . import marks
 from .approval import Approved, ensure_approved
 from .declared import Container, Declared, unknown
+from .engines import MISSING, PROBE, PROGRAMS, REMOVE, START, UNLIMITED, Engine, call, find_engine, remove, removing
 
-PROGRAMS = ("podman", "docker")
 LEASE, MARK, NAME = "orchestra.lease", "orchestra.mark", "orchestra.container"
 PROCESSES = 256  # that a container may have at once
-_PROBE, _START, _REMOVE = 10.0, 60.0, 5.0  # seconds that the program may take
-_LEAVE = 2.0  # seconds that it has to come to an end of what it is at, so that no half of a container is left
-_MISSING = "containers need podman or docker: on Debian, as root: apt-get install podman"
-
-
-class Engine(msgspec.Struct, frozen=True):
-    """The program that runs containers here.
-
-    Attributes
-    ----------
-    program : str
-        Its name.
-    podman : bool
-        Whether it is podman, by whatever name.
-    limits : frozenset of str
-        What it can limit: "memory", "pids", "cpu".
-    prefixes : tuple
-        Ways to call it that are worth a try, best first.
-    """
-
-    program: str
-    podman: bool
-    limits: frozenset[str]
-    prefixes: tuple[tuple[str, ...], ...] = ((),)
 
 
 class ContainerProvider:
@@ -87,7 +59,7 @@ class ContainerProvider:
         name = _name(need)
         if name not in self._declared.containers:
             return unknown("containers", name, self._declared.containers, self._declared.file)
-        return "" if any(map(shutil.which, PROGRAMS)) else _MISSING
+        return "" if any(map(shutil.which, PROGRAMS)) else MISSING
 
     async def provide(self, need: Need, grant: Grant) -> Provision:
         """Start it. Raises ResourceError."""
@@ -108,7 +80,7 @@ class ContainerProvider:
         gone = []
         for found in await self._listed(f"label={MARK}"):
             with contextlib.suppress(ResourceError):  # another may have removed it meanwhile
-                told = await call((engine.program, "inspect", "--format", form, found), _PROBE)
+                told = await call((engine.program, "inspect", "--format", form, found), PROBE)
                 called, text = told.lstrip("/").split("\t")
                 if await in_thread(None, marks.is_leftover, text, self._owner, self._living):
                     await remove(engine, found)
@@ -117,23 +89,30 @@ class ContainerProvider:
 
     async def _listed(self, *filters: str) -> list[str]:
         words = (word for one in filters for word in ("--filter", one))
-        return (await call((self._ready().program, "ps", "--all", "--quiet", *words), _PROBE)).split()
+        return (await call((self._ready().program, "ps", "--all", "--quiet", *words), PROBE)).split()
 
     async def _own(self, name: str, container: Container, grant: Grant) -> Provision:
         """A container that is started for this lease."""
         called = f"jo-{secrets.token_hex(4)}"
+        posting = asyncio.ensure_future(in_thread(None, Guard, self._ready(), called, grant.lease))
         try:
+            guard = await asyncio.shield(posting)
             await self._start(called, name, container, grant)
-            if (given := await self._given(called, name, container)) is not None:
-                return given
+            if (ports := await self._ports(called, container)) is not None:
+                return _Started(self._ready(), called, name, ports, guard)
             program, file = self._ready().program, self._declared.file
             raise ResourceError(
                 f"container {name} ended at once: {program} run {container.image} shows why; it needs a command that "
                 f'stays, such as command = "sleep infinity" in {file}'
             )
         except BaseException:
-            await asyncio.shield(asyncio.ensure_future(self._remove_own(called, grant)))
+            await asyncio.shield(asyncio.ensure_future(self._give_up(called, grant, posting)))
             raise
+
+    async def _give_up(self, called: str, grant: Grant, posting: asyncio.Future[Guard]) -> None:
+        await self._remove_own(called, grant)
+        with contextlib.suppress(ResourceError):
+            await in_thread(None, (await posting).dismiss)
 
     async def _remove_own(self, called: str, grant: Grant) -> None:
         """Remove it if it is there and this lease's: a name may be somebody else's."""
@@ -141,15 +120,13 @@ class ContainerProvider:
             if await self._listed(f"name=^{called}$", f"label={LEASE}={grant.lease}"):
                 await remove(self._ready(), called)
 
-    async def _given(self, called: str, name: str, container: Container) -> Provision | None:
-        """A container that runs, as its task sees it; None when it has ended."""
-        engine = self._ready()
-        program = engine.program
+    async def _ports(self, called: str, container: Container) -> dict[int, int] | None:
+        """Where its ports are on this machine; None when it has ended."""
+        program = self._ready().program
         try:
-            if await call((program, "inspect", "--format", "{{.State.Running}}", called), _PROBE) == "true":
-                lines = {port: await call((program, "port", called, str(port)), _PROBE) for port in container.ports}
-                ports = {port: int(line.split()[0].rpartition(":")[2]) for port, line in lines.items()}
-                return _Started(engine, called, name, ports)
+            if await call((program, "inspect", "--format", "{{.State.Running}}", called), PROBE) == "true":
+                lines = {port: await call((program, "port", called, str(port)), PROBE) for port in container.ports}
+                return {port: int(line.split()[0].rpartition(":")[2]) for port, line in lines.items()}
         except ResourceError:
             pass  # gone
         return None
@@ -164,7 +141,7 @@ class ContainerProvider:
         labels = {LEASE: grant.lease, MARK: marks.mark(grant.lease, self._owner).spell(), NAME: name}
         for position, prefix in enumerate(engine.prefixes):
             try:
-                await call(_run(engine, prefix, called, labels, container), _START, grant.folder)
+                await call(_run(engine, prefix, called, labels, container), START, grant.folder)
             except ResourceError as error:
                 if _is_runtimes_fault(str(error)) and position + 1 < len(engine.prefixes):
                     await self._remove_own(called, grant)
@@ -178,8 +155,8 @@ class ContainerProvider:
 class _Started:
     """A container that a task has beside it."""
 
-    def __init__(self, engine: Engine, called: str, name: str, ports: Mapping[int, int]) -> None:
-        self._engine, self._called = engine, called
+    def __init__(self, engine: Engine, called: str, name: str, ports: Mapping[int, int], guard: Guard) -> None:
+        self._engine, self._called, self._guard = engine, called, guard
         inside = {f"CONTAINER_PORT_{port}": str(here) for port, here in ports.items()}
         self.environment: Mapping[str, str] = {"CONTAINER": called, "CONTAINER_RUNTIME": engine.program, **inside}
         at = "".join(f", port {port} at 127.0.0.1:{here}" for port, here in ports.items())
@@ -189,118 +166,38 @@ class _Started:
     async def end(self) -> None:
         """Remove it. Raises ResourceError."""
         await remove(self._engine, self._called)
+        await in_thread(None, self._guard.dismiss)
 
 
-async def find_engine() -> Engine:
-    """The first program that runs containers here. Raises ResourceError."""
-    trouble = _MISSING
-    for program in filter(shutil.which, PROGRAMS):
-        try:
-            words = (program, "info", "--format", "{{json .}}")
-            told = msgspec.json.decode(await call(words, _PROBE), type=dict[str, Any])
-        except (ResourceError, msgspec.MsgspecError) as error:
-            trouble = f"no containers: {error}: start its service, or install podman"
-            continue
-        if "host" in told:
-            return _podman(program, told["host"])
-        if not told.get("ServerErrors"):
-            names = {"MemoryLimit": "memory", "PidsLimit": "pids", "CpuCfsQuota": "cpu"}
-            return Engine(program, False, frozenset(limit for key, limit in names.items() if told.get(key)))
-        trouble = f"no containers: {program}: {told['ServerErrors'][0]}: start its service, or install podman"
-    raise ResourceError(trouble)
+class Guard:
+    """A process that removes a lease's container when this one is gone, however that came about.
 
-
-async def remove(engine: Engine, called: str) -> None:
-    """Remove a container, running or not; nothing when it is gone. Raises ResourceError."""
-    at_once = ("--time", "0") if engine.podman else ()
-    try:
-        await call((engine.program, "rm", "--force", "--volumes", *at_once, called), _REMOVE)
-    except ResourceError as error:
-        if "no such container" not in str(error).lower():
-            hint = f"{engine.program} rm --force {called}"
-            raise ResourceError(f"the container {called} is still there: {error}: remove it with: {hint}") from None
-
-
-async def call(argv: Sequence[str], seconds: float, folder: Path | None = None) -> str:
-    """What a program prints, stripped. Raises ResourceError with its last line; cancelled, the program is ended.
-
-    What stays beside a container may write into the `folder` in which that was started.
+    Raises
+    ------
+    ResourceError
+        When it can't be started.
     """
-    running = _Call(argv, seconds, folder)
-    reading = asyncio.ensure_future(in_thread(None, running.read))
-    try:
-        code, out, trouble = await asyncio.shield(reading)
-    except asyncio.CancelledError:
-        running.stop(signal.SIGTERM)
-        await asyncio.wait((reading,), timeout=_LEAVE)
-        running.stop(signal.SIGKILL)
-        with contextlib.suppress(ResourceError):
-            await reading
-        raise
-    if code:
-        lines = [line for line in trouble.splitlines() if line.strip()] or [f"exit code {code}"]
-        raise ResourceError(f"{argv[0]}: {lines[-1].strip().removeprefix('Error: ')}")
-    return out.strip()
 
+    def __init__(self, engine: Engine, called: str, lease: str) -> None:
+        filters = ("--filter", f"name=^{called}$", "--filter", f"label={LEASE}={lease}")
+        found = shlex.join((engine.program, "ps", "--all", "--quiet", *filters))
+        script = f'read -r word; [ "$word" = leave ] || {shlex.join(removing(engine))} $({found})'
+        nothing = subprocess.DEVNULL
+        try:
+            self._process = subprocess.Popen(
+                ("/bin/sh", "-c", script), stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, start_new_session=True
+            )
+        except OSError as error:
+            raise ResourceError(f"no process for {called}: {error.strerror}") from None
 
-class _Call:
-    """One run of a program, read in a thread and stopped from any other."""
-
-    def __init__(self, argv: Sequence[str], seconds: float, folder: Path | None) -> None:
-        self._argv, self._seconds, self._folder = argv, seconds, folder
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
-        self._stopped = False
-
-    def read(self) -> tuple[int, str, str]:
-        """Its exit code and what it printed. Raises ResourceError."""
-        with self._lock:
-            if self._stopped:
-                raise ResourceError(f"{self._argv[0]} was stopped")
-            try:
-                process = self._process = _open(self._argv, self._folder)
-            except OSError as error:
-                raise ResourceError(f"{self._argv[0]}: {error.strerror}") from None
-        with process:
-            try:
-                out, trouble = process.communicate(timeout=self._seconds)
-            except subprocess.TimeoutExpired:
-                self.stop(signal.SIGTERM)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.communicate(timeout=_LEAVE)
-                self.stop(signal.SIGKILL)
-                raise ResourceError(f"{self._argv[0]} {self._argv[1]} took longer than {self._seconds:g} s") from None
-        return process.returncode, out, trouble
-
-    def stop(self, number: int) -> None:
-        """End it by this signal."""
-        with self._lock:
-            self._stopped = True
-            if self._process is not None and self._process.poll() is None:
-                os.killpg(self._process.pid, number)
-
-
-def _open(argv: Sequence[str], folder: Path | None) -> subprocess.Popen[str]:
-    nothing, pipe = subprocess.DEVNULL, subprocess.PIPE
-    return subprocess.Popen(
-        argv, cwd=folder, stdin=nothing, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
-    )
-
-
-def _podman(program: str, host: Mapping[str, Any]) -> Engine:
-    """Podman's default runtime may not suit the machine's cgroups: then another one may, and last one without them."""
-    default = host.get("ociRuntime", {}).get("name", "")
-    others = (name for name in ("crun", "runc") if name != default and shutil.which(name, path=_path()))
-    prefixes = ((), *(("--runtime", name) for name in others), ("--cgroups=disabled",))
-    return Engine(program, True, frozenset(host.get("cgroupControllers") or ()), prefixes)
-
-
-def _path() -> str:
-    return os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/usr/lib/podman"
+    def dismiss(self) -> None:
+        """It is not needed any more; blocks until it has gone."""
+        with contextlib.suppress(BrokenPipeError, subprocess.TimeoutExpired):
+            self._process.communicate(b"leave\n", timeout=REMOVE)
 
 
 def _limited(prefix: tuple[str, ...]) -> bool:
-    return prefix != ("--cgroups=disabled",)
+    return prefix != UNLIMITED
 
 
 def _run(

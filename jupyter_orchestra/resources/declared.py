@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping
 from difflib import get_close_matches
 from hashlib import blake2b
@@ -158,8 +160,7 @@ def read(table: Mapping[str, Any], file: Path) -> Declared:
     for name, database in found.databases.items():
         _check_database(name, database, file)
     for name, container in found.containers.items():
-        if container.ports and not container.network:
-            raise UsageError(f"{file}: [{SECTION}.containers.{name}] ports need network = true")
+        _check_container(name, container, file)
     return msgspec.structs.replace(found, digest=_digest(found))
 
 
@@ -226,6 +227,18 @@ def _check_database(name: str, database: Database, file: Path) -> None:
             raise UsageError(f"{where} isolate = {isolate!r} is for {of} alone: write {hint}")
     if database.template and database.isolate != "template":
         raise UsageError(f'{where} template needs isolate = "template"')
+
+
+def _check_container(name: str, container: Container, file: Path) -> None:
+    where = f"{file}: [{SECTION}.containers.{name}]"
+    if container.ports and not container.network:
+        raise UsageError(f"{where} ports need network = true")
+    if not re.fullmatch(r"[A-Za-z0-9]\S*", container.image):  # else it may be an option of who starts it
+        raise UsageError(f"{where} {container.image!r} is no name of an image: such as docker.io/library/debian")
+    try:
+        shlex.split(container.command)
+    except ValueError as error:
+        raise UsageError(f"{where} command: {error}: close the quotes") from None
 
 
 def _can_be_asked(need: str, resource: str) -> bool:

@@ -16,6 +16,8 @@ from jupyter_orchestra.core.ports import Grant
 from jupyter_orchestra.resources.container import ContainerProvider
 from jupyter_orchestra.resources.declared import read
 
+OWNER = "JO_TEST_OWNER"  # the variable by which it and what it starts are found
+
 
 async def approved(action: str, detail: str) -> bool:
     return True

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import container_holder
+import psutil
 import pytest
 from engine import IMAGE, SERVER, PodmanStore
 from live_kernel import marked, wait_until
@@ -18,13 +20,12 @@ from live_kernel import marked, wait_until
 from jupyter_orchestra.core.needs import Need
 from jupyter_orchestra.core.ports import Grant, Provision
 from jupyter_orchestra.errors import ResourceError, UsageError
-from jupyter_orchestra.resources import container, marks
+from jupyter_orchestra.resources import engines, marks
 from jupyter_orchestra.resources.container import ContainerProvider
 from jupyter_orchestra.resources.declared import read
 from jupyter_orchestra.resources.resolving import Resolver
 
 BOX = Need("container:box")
-RUN = Path(__file__).with_name("container_holder.py")
 STAYS = "sleep 600"
 
 
@@ -217,13 +218,20 @@ def test_one_that_was_removed_behind_our_back_ends_without_a_word(store: PodmanS
 class Dead:
     """A runtime that started a container and was killed; what it started may live on."""
 
-    def __init__(self, folder: Path, owner: str, task: bool = False) -> None:
-        words = [sys.executable, str(RUN), str(folder), owner, *(["task"] if task else [])]
+    def __init__(self, folder: Path, owner: str, task: bool = False, guarded: bool = True) -> None:
+        words = [sys.executable, container_holder.__file__, str(folder), owner, *(["task"] if task else [])]
+        environment = {**os.environ, container_holder.OWNER: owner}
         self.owner = owner
-        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        with subprocess.Popen(
+            words, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment
+        ) as process:
             assert process.stdout is not None
             self.name = process.stdout.readline().strip()
             assert self.name.startswith("jo-")
+            guards = [one for one in psutil.Process(process.pid).children() if one.name() == "sh"]
+            assert len(guards) == 1
+            if not guarded:
+                guards[0].kill()
             process.kill()
 
     def end_its_task(self) -> None:
@@ -241,8 +249,14 @@ def swept(served: ContainerProvider) -> list[str]:
     return asyncio.run(served.sweep())
 
 
-def test_what_a_killed_kernel_left_is_removed_by_the_next_one(store: PodmanStore, tmp_path: Path, owner: str) -> None:
-    dead = Dead(tmp_path, owner)
+def test_nothing_is_left_of_a_killed_kernel(store: PodmanStore, tmp_path: Path, owner: str) -> None:
+    Dead(tmp_path, owner)
+    wait_until(lambda: store.containers == [])
+    wait_until(lambda: not list(marked(container_holder.OWNER, owner)))
+
+
+def test_what_it_could_not_remove_the_next_one_does(store: PodmanStore, tmp_path: Path, owner: str) -> None:
+    dead = Dead(tmp_path, owner, guarded=False)
     assert store.containers == [dead.name]
     assert swept(provider(tmp_path, owner, living=lambda lease: False)) == [dead.name]
     assert store.containers == []
@@ -251,7 +265,7 @@ def test_what_a_killed_kernel_left_is_removed_by_the_next_one(store: PodmanStore
 def test_what_another_dead_notebook_left_is_removed_once_nothing_of_it_lives(
     store: PodmanStore, tmp_path: Path, owner: str
 ) -> None:
-    dead = Dead(tmp_path, owner, task=True)
+    dead = Dead(tmp_path, owner, task=True, guarded=False)
     mine = provider(tmp_path, "another", living=lambda lease: False)
     assert swept(mine) == []
     dead.end_its_task()
@@ -307,8 +321,8 @@ def test_an_engine_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     mark = f"{os.getpid()}-hangs"
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("JO_TEST_ENGINE", mark)
-    monkeypatch.setattr(container, "_PROBE", 0.2)
-    monkeypatch.setattr(container, "_LEAVE", 0.2)
+    monkeypatch.setattr(engines, "PROBE", 0.2)
+    monkeypatch.setattr(engines, "LEAVE", 0.2)
     assert "took longer than" in refused(provider(tmp_path), tmp_path)
     monkeypatch.delenv("JO_TEST_ENGINE")
     wait_until(lambda: not list(marked("JO_TEST_ENGINE", mark)))

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from engine import IMAGE, PodmanStore
 from live_kernel import LiveKernel, wait_until
@@ -83,7 +84,7 @@ def test_a_cancelled_task_takes_its_container_with_it(store: PodmanStore, start_
     assert store.containers == []
 
 
-def test_what_a_killed_kernel_left_the_next_one_removes(
+def test_nothing_is_left_of_it_when_the_kernel_is_killed(
     store: PodmanStore, start_kernel: Start, notebook: Path
 ) -> None:
     first = start_kernel(notebook)
@@ -92,7 +93,21 @@ def test_what_a_killed_kernel_left_the_next_one_removes(
     wait_until(lambda: (first.folder / "inside").exists())
     assert len(store.containers) == 1
     first.kill()
+    wait_until(lambda: store.containers == [])
     first.wait_for_no_process()
+
+
+def test_what_no_kernel_removed_the_next_one_does(store: PodmanStore, start_kernel: Start, notebook: Path) -> None:
+    first = start_kernel(notebook)
+    begin(first, "held", "touch inside; sleep 600")
+    approve(first, "held")
+    wait_until(lambda: (first.folder / "inside").exists())
+    for process in psutil.Process(first.pid).children():
+        if process.name() == "sh":  # the guard
+            process.kill()
+    first.kill()
+    first.wait_for_no_process()
+    assert len(store.containers) == 1
     start_kernel(notebook)
     wait_until(lambda: store.containers == [])
 

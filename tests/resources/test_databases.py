@@ -117,6 +117,9 @@ def test_what_can_not_be_reached_is_told_in_one_line(tmp_path: Path, url: str, s
         ({"servers": {"web": {"command": "x", "port": "99"}}}, "1024"),
         ({"tests": {"command": ""}}, "command"),
         ({"servers": []}, "is a table"),
+        ({"containers": {"box": {"image": "x", "command": "say 'x"}}}, "close the quotes"),
+        ({"containers": {"box": {"image": "--privileged"}}}, "no name of an image"),
+        ({"containers": {"box": {"image": "x", "ports": [80]}}}, "network = true"),
     ],
 )
 def test_what_a_project_declares_wrongly_is_told_with_what_would_be_right(
