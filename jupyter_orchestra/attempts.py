@@ -106,7 +106,9 @@ class Attempts:
         )
         seen = task.spec.anchor is not None and bool(task.spec.anchor.display)
         begun = asyncio.Event()
-        work = home.loop.create_task(self._work(job, delay if seen else 0.0, begun), name=f"{task.name}#{attempt}")
+        noted = None if job.process is not None or home.workers[task.spec.worker].kind.resumable else self._note()
+        working = self._work(job, delay if seen else 0.0, begun, noted)
+        work = home.loop.create_task(working, name=f"{task.name}#{attempt}")
         self._running[uid, attempt] = Attempt(work, job, reporter, store, begun)
         work.add_done_callback(partial(self._ended, uid, attempt))
 
@@ -182,9 +184,22 @@ class Attempts:
         await worker.pause(job)
         self._report(e.TaskHeld(self._home.now(), job.spec.uid, job.attempt))
 
-    async def _work(self, job: Job, delay: float, begun: asyncio.Event) -> Outcome:
+    def _note(self) -> asyncio.Future[None]:
+        """Done once it is durable that an attempt begins: what has begun is never begun again by the next kernel."""
+        loop, noted = self._home.loop, self._home.loop.create_future()
+
+        def durable() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has closed
+                loop.call_soon_threadsafe(_settle, noted)
+
+        self._home.journal.barrier(durable)
+        return noted
+
+    async def _work(self, job: Job, delay: float, begun: asyncio.Event, noted: asyncio.Future[None] | None) -> Outcome:
         if delay:
             await asyncio.sleep(delay)
+        if noted is not None:
+            await noted
         begun.set()
         try:
             job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -193,8 +208,8 @@ class Attempts:
         try:
             return Blocked(reason) if (reason := no_room(job.folder)) else await self._carry_out(job)
         finally:
-            if not (self.leaving and job.kept) and emptied(job.folder):
-                self._folders.append(job.folder)
+            if not job.kept or (self._closing and not self.leaving):
+                self._tidy(job.folder)
 
     async def _carry_out(self, job: Job) -> Outcome:
         if not job.spec.needs or not self._home.keeps or job.process is not None:  # what was taken over has it all
@@ -219,7 +234,7 @@ class Attempts:
 
     def _ended(self, uid: str, attempt: int, work: asyncio.Task[Outcome]) -> None:
         """An attempt is over: one fact says how, whatever the worker did."""
-        del self._running[uid, attempt]
+        job = self._running.pop((uid, attempt)).job
         self._home.terminals.end(uid, attempt)
         home, now = self._home, self._home.now()
         outcome = None if work.cancelled() else outcome_of(work)
@@ -237,7 +252,24 @@ class Attempts:
             case Lost(reason):
                 home.post(e.TaskLost(now, uid, attempt, reason))
 
+        if job.kept and not self._closing:
+            home.loop.call_soon(home.journal.barrier, partial(self._durable, job.folder))
+
+    def _durable(self, folder: Path) -> None:
+        """On the journal's thread: the next kernel won't have to read any more how it ended."""
+        with contextlib.suppress(RuntimeError):  # the loop has closed
+            self._home.loop.call_soon_threadsafe(self._tidy, folder)
+
+    def _tidy(self, folder: Path) -> None:
+        if emptied(folder):
+            self._folders.append(folder)
+
     def _controlled(self, control: asyncio.Task[None]) -> None:
         self._controls.discard(control)
         if not control.cancelled() and (error := control.exception()) is not None:
             log.error("%s failed: %r", control.get_name(), error)
+
+
+def _settle(noted: asyncio.Future[None]) -> None:
+    if not noted.done():
+        noted.set_result(None)

@@ -8,6 +8,7 @@ import errno
 import os
 import secrets
 import signal
+import time
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,13 +18,14 @@ from ..core.model import Process
 from ..core.ports import Launch, Limits
 from ..processes.launcher import MARK, around
 from ..processes.threads import in_thread
-from ..processes.tree import Root, end_tree
+from ..processes.tree import Root, end_tree, members
 from .link import Link, connect, reach
 from .running import LOST, End, SupervisedRunning, merged
 from .values import Beat, Held
 from .wire import Message
 
 GRACE = 600.0  # seconds that processes may run on without a kernel
+BY_ITSELF = 0.5  # seconds in which what has lost its owner ends without help
 ENDING = 3.0  # seconds in which a supervisor has ended a tree
 CLOSING = 8.0  # seconds in which everything has ended
 R = TypeVar("R", SupervisedRunning, SupervisedRunning | None)
@@ -67,6 +69,7 @@ class SupervisedLauncher:
         self.on_beat: Callable[[Beat], None] = lambda beat: None
         self._folder, self._mark, self._grace = folder, mark, grace
         self._adopted, self._environment, self.limits = tuple(adopted), dict(environment or {}), limits
+        self._marks = [f"{name}={value}" for name, value in self._environment.items()]
         self._heard = 0.0  # when the supervisor last said something, on the loop's clock
         self._link: Link | None = None
         self._reaching = asyncio.Lock()
@@ -221,8 +224,9 @@ class SupervisedLauncher:
                 await link.ask("drop", kept=self._adopted)
             except OSError:  # it was killed just now, or hung
                 link, self._looked = None, False
-        if link is None and not self._looked:
-            await self._end_lost([])  # it is gone, but perhaps not all that it owned
+        if link is None and not self._looked:  # it is gone, but perhaps not all that it owned
+            await in_thread(self._threads, _await_end, self._marks)
+            await self._end_lost([])
         self._looked = True
         return link
 
@@ -281,8 +285,7 @@ class SupervisedLauncher:
     async def _end_lost(self, lost: list[Held]) -> None:
         """Kill what is left of these launches, and of those that nobody has adopted yet."""
         ends = [self._end_of(held.launch) for held in lost]
-        marks = [f"{name}={value}" for name, value in self._environment.items()]
-        rest = [in_thread(self._threads, end_tree, mark) for mark in marks]
+        rest = [in_thread(self._threads, end_tree, mark) for mark in self._marks]
         await asyncio.gather(*map(self._kill, lost), *rest)
         for end in ends:
             if not end.done():
@@ -304,6 +307,13 @@ def _order(launch: Launch, mark: str, environment: Mapping[str, str], limits: Li
         "kept": launch.kept,
         **merged(launch.limits, limits),
     }
+
+
+def _await_end(marks: Collection[str]) -> None:
+    """Give those a moment that end by themselves, with their files, since their lifeline is broken; blocks."""
+    deadline = time.monotonic() + BY_ITSELF
+    while any(map(members, marks)) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _taken_note_of(answer: asyncio.Future[Message]) -> None:

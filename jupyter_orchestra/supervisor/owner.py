@@ -176,14 +176,16 @@ class Owner:
         self._press_now()
 
     def end_all(self, kept: Collection[int], done: Done) -> None:
-        """End and forget all launches but those of these pids, with their folders."""
+        """End and forget all launches but those of these pids, with the folders of what still lived."""
         trees = [tree for tree in self.trees.values() if tree.pid not in kept]
         left = {tree.number for tree in trees}
+        lived = [tree for tree in trees if not tree.over]  # the folder of another may be somebody else's by now
 
         def ended(tree: Tree) -> None:
             left.discard(tree.number)
             self.trees.pop(tree.number, None)
-            _remove(tree.folder)  # who had it started may be gone
+            if tree in lived:
+                _remove(tree.folder)  # who had it started may be gone
             if not left:
                 done()
 
@@ -328,7 +330,7 @@ class Owner:
         living = [tree for tree in self.trees.values() if not tree.over]
         if not living:
             return
-        begun = time.process_time()  # by the clock it would be long where others want the processors, such as a fork bomb
+        begun = time.process_time()  # not by the clock, which runs on while a fork bomb has the processors
         if time.monotonic() >= self._beat_at or self._may_exceed(living):
             self.look()
             for tree in living:

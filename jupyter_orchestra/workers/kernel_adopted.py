@@ -16,6 +16,7 @@ from .follower import TICK, Follower
 from .kernel_ending import Ending
 from .kernel_spool import Tail
 from .pool_kernel import code_of
+from .remains import Remains
 from .starting import GONE
 
 
@@ -40,8 +41,8 @@ class AdoptedKernel:
     async def run(self, launcher: Launcher) -> Outcome:
         """Take it over and follow it. Cancelled: interrupts it and ends it with everything that it started."""
         async with self._adopting:
-            self._running = running = await launcher.adopt(self._process, self._job.folder / "spool")
-        return Lost(GONE) if running is None else await self._follow(running)
+            self._running = await launcher.adopt(self._process, self._job.folder / "spool")
+        return await self._follow(self._running or Remains(self._process, self._job.folder / "spool"))
 
     async def _signal(self, number: int) -> None:
         async with self._adopting:
@@ -65,7 +66,8 @@ class AdoptedKernel:
         finally:
             tail.close()
             await asyncio.shield(asyncio.ensure_future(self._end(running)))
-        if not (self._ending.found.end or (self._job.folder / "spool").exists()):  # it had not even begun
+        begun = (self._job.folder / "spool").exists()
+        if not self._ending.found.end and (isinstance(running, Remains) or not begun):
             return Lost(GONE)
         confined = self._job.spec.origin is not Origin.PERSON and not self._job.spec.literal
         trouble = self._ending.trouble(None, code_of(ended.result(), confined) if ended.done() else None, running)

@@ -14,7 +14,7 @@ from ..processes.launcher import describe
 from ..processes.spool import Frame
 from ..processes.threads import in_thread
 from .kernel_spool import Found
-from .outputs import Collector
+from .outputs import Collector, moved
 from .starting import DISOWNED, not_started, over_limit
 
 QUICK: Final = 4 << 10  # bytes that are put in the journal without the detour of a thread
@@ -74,4 +74,4 @@ class Ending:
 
     def _blob(self, frame: Frame) -> Blob:
         file = os.path.basename(frame.fields.get("file", ""))  # whatever a frame says, nothing outside is moved
-        return self._job.store.adopt(self._job.folder / file) if file else self._job.store.put(frame.payload)
+        return moved(self._job.store, self._job.folder / file) if file else self._job.store.put(frame.payload)

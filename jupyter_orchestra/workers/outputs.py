@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.model import Artifact, Result
+from ..core.model import Artifact, Blob, Result
 from ..core.ports import Store
 from ..processes.spool import TAIL, Frame
 from .terminal import Screen, scrubbed
@@ -119,7 +119,7 @@ class Collector:
         if self._spilled and side.exists():
             size = side.stat().st_size
             name = f"{self._name}.txt"
-            artifacts.append(Artifact(name, store.adopt(side), "text/plain"))
+            artifacts.append(Artifact(name, moved(store, side), "text/plain"))
             self._notes.append(f"{words(size)} of output: the whole is in artifact {name}")
         if self._cut:
             self._notes.append(f"output cut at {words(self._cut[1])}: {self._cut[0]:,} bytes dropped")
@@ -309,6 +309,18 @@ _HANDLERS: dict[str, Callable[[Collector, Frame], list[Output]]] = {
     "cut": Collector._cut_off,
     "exit": Collector._exit,
 }
+
+
+def moved(store: Store, path: Path) -> Blob:
+    """Move a file into the store. Raises OSError.
+
+    It keeps its old name too: a kernel that dies before this is durable leaves the next one to do it again.
+    """
+    blob = store.adopt(path)
+    if (there := store.file(blob)) is not None:
+        with contextlib.suppress(OSError):
+            os.link(there, path)
+    return blob
 
 
 def words(size: int) -> str:

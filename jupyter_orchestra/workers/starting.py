@@ -22,6 +22,7 @@ from .follower import TICK, follow
 from .leaving import clean
 from .outputs import Collector
 from .passing import passed_on, passed_on_safely
+from .remains import Remains
 
 GONE: Final = "the kernel died while it ran, and its process with it"
 DISOWNED: Final = "the supervisor, which owns all processes of tasks, was killed, and its process with it"
@@ -101,25 +102,24 @@ class ProcessWorker:
             running = await self._begun(attempt, held)
         except OSError as error:
             return not_started(error)
-        if running is None:
-            return Lost(GONE)
         if job.process is not None:
             began -= age(job.process.started)
         code = await self._followed(running, attempt)
-        if running.lost:
-            return Lost(DISOWNED)
-        outcome = await in_thread(None, attempt.conclude, code)
-        if running.killed_for and isinstance(outcome, Finished | Failed):
+        disowned = running.lost or isinstance(running, Remains)
+        if disowned and attempt.collector.exit is None:
+            return Lost(DISOWNED if running.lost else GONE)
+        outcome = await in_thread(None, attempt.conclude, attempt.collector.exit or 0 if disowned else code)
+        if running.killed_for and not disowned and isinstance(outcome, Finished | Failed):
             outcome = Failed(over_limit(running), outcome.result)
         return _timed(outcome, time.monotonic() - began)
 
-    async def _begun(self, attempt: Attempt, held: _Held) -> Running | None:
-        """Its process, started or taken over; None when it is gone. What is paused is not started. Raises OSError."""
+    async def _begun(self, attempt: Attempt, held: _Held) -> Running:
+        """Its process, started, taken over, or what is left of it. What is paused is not started. Raises OSError."""
         job = attempt.job
-        if job.process is not None:
+        if (process := job.process) is not None:
             async with held.starting:
-                held.running = await self._launcher.adopt(job.process, Path(job.process.spool))
-                return held.running
+                held.running = await self._launcher.adopt(process, Path(process.spool))
+                return held.running or Remains(process, Path(process.spool))
         launch = await in_thread(None, attempt.prepare)
         launch = msgspec.structs.replace(launch, kept=job.kept, limits=limits_of(job))
         await held.free.wait()

@@ -63,9 +63,10 @@ def test_after_a_kill_results_are_kept_and_what_ended_with_the_kernel_is_lost_an
     first.wait_for_no_process()
 
     second = start_kernel(notebook)
-    told = second.try_run("1").text + second.load_text
-    states = second.ask("{task.name: str(task.state) for task in jo.tasks()}")
     lost = {"cut-kernel", "cut-shell", "cut-notebook", "cut-loop"}
+    assert {second.end(name) for name in lost} == {"lost"}
+    told = second.load_text + second.try_run("1").text
+    states = second.ask("{task.name: str(task.state) for task in jo.tasks()}")
     assert {name for name, state in states.items() if state == "lost"} == lost
     assert second.end("react") == "done", "lost counts as failed"
     rest = {name: state for name, state in states.items() if name not in lost | {"react"}}
@@ -110,7 +111,7 @@ def test_a_lost_kernel_task_keeps_its_snapshot_for_the_retry(
     wait_until((tmp_path / "began").exists)
     first.kill()
     second = start_kernel(notebook)
-    assert second.state("again") == "lost"
+    assert second.end("again") == "lost"
     (tmp_path / "go").touch()
     second.run("%orchestra retry again")
     second.run("%gather again")
@@ -128,7 +129,7 @@ def test_queued_and_waiting_tasks_go_on_after_a_kill(start_kernel: Start, notebo
     assert [first.state("queued"), first.state("waiting")] == ["queued", "waiting"]
     first.kill()
     second = start_kernel(notebook)
-    assert second.state("holder") == "lost"
+    assert second.end("holder") == "lost"
     assert second.end("waiting") == "done"
     assert second.ask("[jo.task('queued').result, jo.task('waiting').result]") == [10, 11]
 
@@ -192,7 +193,7 @@ def test_a_graceful_end_does_not_call_what_it_cut_off_a_failure(start_kernel: St
     wait_until((first.folder / "tries").exists)
     first.shut_down()
     second = start_kernel(notebook)
-    assert second.state("cut") == "lost"
+    assert second.end("cut") == "lost"
     assert (first.folder / "tries").read_text() == "x\n"
 
 
