@@ -81,7 +81,7 @@ class LeaseTable(Queues):
 
     def take(self, now: float) -> Lease | None:
         """Grant the next request that can be granted; None when none can."""
-        self._forget_busy(now)
+        self._forget_busy(unit for unit, until in self.state.outside.items() if until <= now)
         while (waiter := self._next(now)) is not None:
             if self._is_ready(waiter):
                 return self._grant(waiter, now)
@@ -137,8 +137,9 @@ class LeaseTable(Queues):
         """It may be tried again."""
         if (waiter := self._waiting.get(id)) is not None and waiter.request.barred:
             self._changed = True
-            waiter.request.barred, waiter.request.busy = False, ()
+            names, waiter.request.barred, waiter.request.busy = waiter.request.busy, False, ()
             del self.state.barred[id]
+            self._forget_busy(unit for unit in self.state.outside if unit.partition("/")[0] in names)
             self._consider(id)
 
     # what is held
@@ -154,6 +155,7 @@ class LeaseTable(Queues):
         """When the next lease expires, or a unit is tried again."""
         moments = [lease.expires for lease in self.state.leases.values() if lease.state == "held"]
         moments += [until or None for until in self.state.barred.values()]
+        moments += self.state.outside.values() if self._waiting else ()
         return min((at for at in moments if at is not None), default=None)
 
     def expire(self, now: float) -> list[Lease]:
@@ -165,6 +167,7 @@ class LeaseTable(Queues):
         self._changed = self._changed or bool(over)
         for id in [id for id, until in self.state.barred.items() if 0.0 < until <= now]:
             self.open(id)
+        self._forget_busy(unit for unit, until in self.state.outside.items() if until <= now)
         return over
 
     def release(self, id: str) -> bool:
@@ -344,8 +347,9 @@ class LeaseTable(Queues):
                 self._stock(need.resource).drop((need,))
                 self._look(need.resource)
 
-    def _forget_busy(self, now: float) -> None:
-        for unit in [unit for unit, until in self.state.outside.items() if until <= now]:
+    def _forget_busy(self, units: Iterable[str]) -> None:
+        """They may be free again: whoever gets one of them finds out."""
+        for unit in list(units):
             del self.state.outside[unit]
             name, _, number = unit.partition("/")
             if name in self._stocks:

@@ -232,6 +232,31 @@ def test_the_only_port_is_tried_again_when_another_program_has_it() -> None:
     assert desk.grant() == ["a"]
 
 
+def test_a_port_that_its_holder_has_given_up_is_tried_again_at_once() -> None:
+    desk = Desk()
+    desk.ask("a", "port:3000")
+    assert desk.table.take(desk.now) is not None
+    desk.table.refused("a", ("port/3000",), desk.now)
+    desk.table.open("a")
+    assert desk.grant() == ["a"]
+
+
+def test_the_time_is_wanted_when_a_busy_port_may_be_free_for_another_that_waits() -> None:
+    desk = Desk()
+    desk.ask("a", "port:3000-3001")
+    assert desk.table.take(desk.now) is not None
+    desk.table.refused("a", ("port/3000",), desk.now)
+    assert desk.grant() == ["a"]
+    desk.table.release("a")
+    desk.ask("b", "port:3000")
+    assert desk.grant() == []
+    due = desk.table.due()
+    assert due is not None
+    desk.now = due
+    desk.table.expire(desk.now)
+    assert desk.grant() == ["b"]
+
+
 def test_what_can_never_be_had_is_told_with_the_nearest_name() -> None:
     table = Desk().table
     assert "there is pool=4 at most" in table.impossible(parse_all("pool=5"))
