@@ -171,9 +171,8 @@ def test_a_kernel_that_is_killed_in_mid_reply_goes_on_with_it(
     first.wait_for_no_process()
     talker.gate.set()
     second = talk(notebook)
-    second.until_true("jo.api.current().board.turn(-1) is not None")
-    second.until_true("jo.api.current().master_is_idle")
     turn = "jo.api.current().board.turn(-1)"
+    second.until_true(f"{turn} is not None and {turn}.over")  # it is told so once it is durable
     assert second.ask(f"({turn}.number, {turn}.text, len({turn}.said))") == (1, LONG, 1)
     assert [request.last_user.strip() for request in server.requests] == ["count", "count"]
     after = second.run("%%chat\nand now")
