@@ -68,6 +68,7 @@ class Controlling:
         self._launcher: SupervisedLauncher | None = None
         self._runtime: Runtime | None = None
         self._renewed = time.monotonic()
+        self._stood_still = False
 
     @property
     def project(self) -> Path:
@@ -189,8 +190,9 @@ class Controlling:
     def renew(self) -> None:
         """On the runtime's loop, each :data:`RENEW` seconds: who holds leases and still lives?"""
         before, self._renewed = self._renewed, time.monotonic()
+        self._stood_still = self._renewed - before > LATE
         if self._keeper is not None:
-            self._keeper.renew(blind=self._renewed - before > LATE)
+            self._keeper.renew()
 
     def _begun(self, beginning: asyncio.Task[None]) -> None:
         self._ready.set()
@@ -283,7 +285,8 @@ class Controlling:
         from .processes.tree import is_stopped
 
         process = task.process
-        unheard = self._launcher is not None and self._launcher.silent > UNHEARD
+        # Who stood still has heard nobody, which says nothing of the others.
+        unheard = not self._stood_still and self._launcher is not None and self._launcher.silent > UNHEARD
         return process is not None and (unheard or is_stopped(process.pid, around=not process.connection))
 
     async def _ask(self, action: str, detail: str) -> bool:

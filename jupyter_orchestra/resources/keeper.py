@@ -256,17 +256,11 @@ class LeaseKeeper:
 
     # signs of life
 
-    def renew(self, blind: bool = False) -> None:
-        """On the loop, now and then: say which holders live and work.
-
-        Parameters
-        ----------
-        blind
-            We stood still ourselves, and can't say of anybody that it hangs.
-        """
+    def renew(self) -> None:
+        """On the loop, now and then: say which holders live and work."""
         home = self._home
         leases = [lease for lease in home.machine.controller.leases.values() if lease.state == "held" and _ends(lease)]
-        ids = tuple(lease.id for lease in leases if blind or self._lives(lease))
+        ids = tuple(lease.id for lease in leases if self._lives(lease))
         if ids:
             home.post(e.LeasesRenewed(home.now(), ids))
             if self._made is not None and (shared := [id for id in ids if id in self._claimed]):
