@@ -11,7 +11,8 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,15 +45,32 @@ def end_tree(mark: str, root: Root | None = None, patience: float = PATIENCE) ->
     """
     deadline = time.monotonic() + patience
     pauses = iter(_PAUSES)
-    while alive := members(mark, root):
-        # All are stopped before the first dies: else a script whose command was killed would begin its next one.
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            for pid in alive:
-                _send(pid, number)
+    find = partial(members, mark, root)
+    while alive := find():
+        _kill(alive, find)
         if time.monotonic() > deadline:
             return alive
         time.sleep(next(pauses, _PAUSES[-1]))
     return set()
+
+
+def _kill(alive: set[int], find: Callable[[], set[int]]) -> None:
+    """Stop all, then kill all.
+
+    Else a script whose command was killed would begin its next one, and what somebody forks who is killed then would be
+    nobody's, with nothing by which to find it.
+    """
+    stopped: set[int] = set()
+    for pause in _PAUSES:
+        for pid in alive - stopped:
+            _send(pid, signal.SIGSTOP)
+        stopped |= alive
+        if any(_state(pid) in (b"R", b"S") for pid in alive):
+            time.sleep(pause)
+        elif (alive := find()) <= stopped:
+            break
+    for pid in alive | stopped:
+        _send(pid, signal.SIGKILL)
 
 
 def sweep(mark: str, spared: int = 0) -> set[int]:
@@ -62,11 +80,13 @@ def sweep(mark: str, spared: int = 0) -> set[int]:
     """
     found: set[int] = set()
     deadline = time.monotonic() + PATIENCE
-    while (alive := members(mark) - _below(spared)) and time.monotonic() < deadline:
+
+    def find() -> set[int]:
+        return members(mark) - _below(spared)
+
+    while (alive := find()) and time.monotonic() < deadline:
         found |= alive
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            for pid in alive:
-                _send(pid, number)
+        _kill(alive, find)
         time.sleep(_PAUSES[0])
     return found
 

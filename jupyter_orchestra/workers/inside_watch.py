@@ -16,6 +16,7 @@ from .inside_streams import CHUNK, Console
 TICK: Final = 1000  # ms between two looks at the parent and at text without a newline
 
 
+STILL: Final = 0.002  # seconds in which a stopped process stands still
 SOON: Final = 50  # ms between two looks whether the last task has ended
 
 
@@ -59,8 +60,14 @@ class Watch(threading.Thread):
 
 def end_everything(files: Sequence[str]) -> None:
     """SIGKILL for the descendants of this process, its group and itself; `files` go, and their folder once empty."""
-    for pid in _descendants(os.getpid()):
-        _kill(pid)
+    stopped: set[int] = set()  # before any is killed: what it forks then would be nobody's once this process is gone
+    while fresh := set(_descendants(os.getpid())) - stopped:
+        for pid in fresh:
+            _send(pid, signal.SIGSTOP)
+        stopped |= fresh
+        time.sleep(STILL)
+    for pid in stopped:
+        _send(pid, signal.SIGKILL)
     for file in files:
         with suppress(OSError):
             os.unlink(file)
@@ -83,6 +90,6 @@ def _descendants(pid: int) -> Iterator[int]:
         return
 
 
-def _kill(pid: int) -> None:
+def _send(pid: int, number: int) -> None:
     with suppress(OSError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
