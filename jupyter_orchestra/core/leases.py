@@ -131,7 +131,10 @@ class LeaseTable(Queues):
         if not elsewhere:
             # Where it is a matter of units alone, nobody may tell when they are free: they are tried again.
             self.state.barred[id] = now + BUSY if all("/" in unit for unit in busy) else 0.0
+        opened, request.opened = request.opened, False
         self._wait(request)
+        if opened:
+            self.open(id)
 
     def open(self, id: str) -> None:
         """It may be tried again."""
@@ -141,6 +144,8 @@ class LeaseTable(Queues):
             del self.state.barred[id]
             self._forget_busy(unit for unit in self.state.outside if unit.partition("/")[0] in names)
             self._consider(id)
+        elif (claimed := self.state.claiming.get(id)) is not None:
+            claimed.opened = True
 
     # what is held
 

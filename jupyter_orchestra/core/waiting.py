@@ -42,6 +42,7 @@ class Request(msgspec.Struct):
     barred: bool = False  # until the rest of the machine lets it go
     busy: tuple[str, ...] = ()  # the resources that somebody else on the machine has, for as long as it is barred
     rank: int = -1  # the highest rank of what its holder has; -1: nothing
+    opened: bool = False  # it was let go while it was claimed: a refusal that comes now is older than that
 
     @property
     def place(self) -> Place:

@@ -206,6 +206,17 @@ def test_what_another_program_has_is_given_back_and_waited_for_in_the_old_place(
     assert desk.grant() == ["a"]
 
 
+def test_who_is_let_go_before_an_older_refusal_arrives_is_tried_again_once() -> None:
+    desk = Desk()
+    desk.ask("a", "press")
+    assert desk.table.take(desk.now) is not None
+    desk.table.open("a")
+    desk.table.refused("a", ("press|/project",), desk.now)
+    assert desk.table.take(desk.now) is not None
+    desk.table.refused("a", ("press|/project",), desk.now)
+    assert desk.table.take(desk.now) is None
+
+
 def test_a_busy_port_is_left_alone_for_a_while_and_another_one_is_taken() -> None:
     desk = Desk()
     desk.ask("a", "port:3000-3001")
