@@ -135,7 +135,8 @@ class Holder:
 def hold(bench: Bench, kernel: Kernel, worker: str, name: str) -> Holder:
     """A task that holds a path."""
     need = f"path:{name}:w"
-    return Holder(kernel.value(f"leased.hold({worker!r}, {need!r}, {str(bench.folder / name)!r})"), need)
+    file = str(bench.folder / f"holder-{name}")
+    return Holder(kernel.value(f"leased.hold({worker!r}, {need!r}, {file!r})"), need)
 
 
 def own(kernel: Kernel, name: str) -> Holder:
