@@ -85,6 +85,8 @@ class InlineCards:
         if view.ended and (one.widget is None or view.stage is not None or view.state not in ACTIONS):
             self._finish(view.uid)
             return
+        if view.ended != was.ended:
+            one.put.clear()  # the line that stands for the widget, in a saved notebook too, says so
         if view.ended and not was.ended:
             self._loop.call_later(GRACE, self._expire, view.uid, view.attempt, context=contextvars.Context())
         self._touch(view.uid)
