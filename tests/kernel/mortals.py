@@ -150,8 +150,10 @@ class Project:
 
     def _files(self) -> Iterator[str]:
         own = self.runtime / f"orchestra-leases-{os.getuid()}"
+        doors = {path.parent for path in self.runtime.rglob("door.json")}  # the next kernel's door removes those
         for path in self.runtime.rglob("*"):
-            if own not in (path, *path.parents) and path != self.runtime / f"orchestra-{os.getuid()}":
+            of_door = path in doors or path.name.startswith("door.")
+            if not of_door and own not in (path, *path.parents) and path != self.runtime / f"orchestra-{os.getuid()}":
                 yield str(path)
 
 

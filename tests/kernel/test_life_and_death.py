@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from live_kernel import LiveKernel, marked, wait_until
+from live_kernel import LiveKernel, describe, marked, wait_until
 
 Start = Callable[..., LiveKernel]
 FIRST_RUN = Path(__file__).parents[2] / "notebooks" / "00_first_run.ipynb"
@@ -162,7 +162,7 @@ def test_a_restart_without_a_notebook_keeps_the_tasks(start_kernel: Start) -> No
     assert kernel.ask("[jo.task('kept').result, str(jo.task('cut').state)]") == [42, "lost"]
     assert kernel.ask("[str(jo.task(name).state) for name in ('script', 'code')]") == ["running", "running"]
     kernel.run("%cancel script code")
-    wait_until(lambda: not [p for p in kernel.processes() if p.name() == "sleep"])
+    wait_until(lambda: "sleep" not in str(describe(kernel.processes())))
     assert [kernel.end("script"), kernel.end("code")] == ["cancelled", "cancelled"]
     assert len(kernel.journals) == 1
 
