@@ -20,6 +20,7 @@ from ..processes.launcher import MARK, around
 from ..processes.threads import in_thread
 from ..processes.tree import Root, end_tree, members
 from .link import Link, connect, reach
+from .main import remove_rest
 from .running import LOST, End, SupervisedRunning, merged
 from .values import Beat, Held
 from .wire import Message
@@ -143,6 +144,7 @@ class SupervisedLauncher:
                 await self._end_lost(list(self._held.values()))
             link.close()
         await asyncio.gather(*self._sweeps, *self._unwanted)
+        await in_thread(self._threads, remove_rest, self._folder)
         self._threads.shutdown(wait=False)
 
     # for what runs

@@ -61,17 +61,29 @@ def living(folder: Path) -> int:
         os.close(file)
 
 
+def remove_rest(folder: Path) -> None:
+    """Remove what a supervisor that was killed has left; nothing while one lives."""
+    with contextlib.suppress(OSError):
+        if (folder / LOCK).exists() and (lock := _lock(folder)) is not None:
+            _remove(folder)
+            os.close(lock)
+
+
+def _remove(folder: Path) -> None:
+    for name in (SOCKET, LOG, BEAT, LOCK):
+        with contextlib.suppress(OSError):
+            os.unlink(folder / name)
+    with contextlib.suppress(OSError):  # others have files there
+        folder.rmdir()
+
+
 def serve(folder: Path, listener: socket.socket) -> None:
     """Own processes until all have ended and nobody is there any more."""
     become_subreaper()
     loop = Loop()
 
     def over() -> None:
-        for name in (SOCKET, LOG, BEAT, LOCK):
-            with contextlib.suppress(OSError):
-                os.unlink(folder / name)
-        with contextlib.suppress(OSError):  # others have files there
-            folder.rmdir()
+        _remove(folder)
         loop.stop()
 
     me = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]

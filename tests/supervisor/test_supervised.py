@@ -167,6 +167,24 @@ def test_its_workers_die_with_a_killed_supervisor(place: Path) -> None:
     supervised(place, act)
 
 
+def test_a_kernel_that_ends_leaves_nothing_of_a_killed_supervisor(place: Path) -> None:
+    folder = place / "own"
+    folder.mkdir(mode=0o700)
+
+    async def act() -> None:
+        launcher = SupervisedLauncher(folder, "test")
+        running = await launcher.start(launch(place, "sleep 600"))
+        os.kill(psutil.Process(running.process.pid).ppid(), signal.SIGKILL)
+        async with asyncio.timeout(10):
+            await running.wait()
+        assert running.lost
+        await running.end()
+        await launcher.close()
+
+    asyncio.run(act())
+    assert not folder.exists()
+
+
 def test_a_tree_that_takes_more_memory_than_it_may_is_killed(place: Path) -> None:
     async def act(launcher: SupervisedLauncher) -> None:
         hog = f"{sys.executable} -I -S -c 'import time\nx = bytearray(300 << 20)\ntime.sleep(60)'"
