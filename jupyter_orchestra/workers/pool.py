@@ -99,6 +99,11 @@ class KernelPool:
         if spare is not None:
             with contextlib.suppress(StartError, OSError):  # what it failed for may be over
                 return await self._await_start(spare)
+        try:
+            return await self._await_start(self._begin_start())
+        except StartError as error:
+            if not error.lost:
+                raise
         return await self._await_start(self._begin_start())
 
     async def _works(self, kernel: PooledKernel) -> bool:

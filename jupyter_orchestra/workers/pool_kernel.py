@@ -26,7 +26,11 @@ PORTS: Final = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port
 
 
 class StartError(Exception):
-    """A kernel could not be started."""
+    """A kernel could not be started; `lost`: through no fault of its own, since who owned its process was killed."""
+
+    def __init__(self, message: str, *, lost: bool = False) -> None:
+        super().__init__(message)
+        self.lost = lost
 
 
 class PooledKernel:
@@ -59,7 +63,7 @@ class PooledKernel:
         if await self.answers(BOOT):
             return
         how = f"ended with {describe(self.code)}" if self.death.done() else f"did not answer in {BOOT:.0f} s"
-        raise StartError(f"the background kernel {how}{self._last_words()}")
+        raise StartError(f"the background kernel {how}{self._last_words()}", lost=self.running.lost)
 
     async def answers(self, seconds: float) -> bool:
         """Whether it answers within so many seconds; one that is stopped or hangs does not."""

@@ -85,6 +85,11 @@ class Project:
         """The processes of the supervisors that live."""
         return [pid for folder in self.folders if (pid := living(folder))]
 
+    def supervisor_of(self, kernel: LiveKernel) -> int:
+        """The supervisor of a kernel; 0: it has none."""
+        mark = kernel.ask("__import__('jupyter_orchestra').app._app.journal.folder.name")
+        return living(self.runtime / f"orchestra-{os.getuid()}" / mark)
+
     def supervisor(self, task: int) -> int:
         """The supervisor that owns a process."""
         (pid,) = {parent.pid for parent in psutil.Process(task).parents()} & set(self.supervisors())
