@@ -19,6 +19,7 @@ from typing import NamedTuple
 import psutil
 
 PATIENCE = 2.0  # seconds that the killing goes on
+STILL = 1.0  # seconds in which all of a tree stands still, also where many want the processors
 TICKS = os.sysconf("SC_CLK_TCK")  # of the system's clock in a second
 _PAUSES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)  # seconds between its rounds
 
@@ -60,15 +61,19 @@ def _kill(alive: set[int], find: Callable[[], set[int]]) -> None:
     Else a script whose command was killed would begin its next one, and what somebody forks who is killed then would be
     nobody's, with nothing by which to find it.
     """
+    deadline, pauses = time.monotonic() + STILL, iter(_PAUSES)
     stopped: set[int] = set()
-    for pause in _PAUSES:
-        for pid in alive - stopped:
+    quiet = 0  # looks in a row that found nothing new: one alone may miss what is forked meanwhile
+    while quiet < 2 and time.monotonic() < deadline:
+        moving = {pid for pid in alive if pid not in stopped or _state(pid) in (b"R", b"S")}  # or goes on again
+        for pid in moving:
             _send(pid, signal.SIGSTOP)
         stopped |= alive
-        if any(_state(pid) in (b"R", b"S") for pid in alive):
-            time.sleep(pause)
-        elif (alive := find()) <= stopped:
-            break
+        if moving:
+            time.sleep(next(pauses, _PAUSES[-1]))
+        else:
+            alive = find()
+            quiet = quiet + 1 if alive <= stopped else 0
     for pid in alive | stopped:
         _send(pid, signal.SIGKILL)
 
@@ -208,16 +213,20 @@ def _processes(mark: str) -> Iterator[_Seen]:
 
 def _processes_from_proc(mark: bytes) -> Iterator[_Seen]:
     # By hand, since psutil takes several times as long and this may run while the notebook's own code wants the GIL.
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            with open(f"/proc/{name}/stat", "rb", buffering=0) as file:
-                state, parent, group, session = file.read().rpartition(b")")[2].split(None, 4)[:4]
-        except OSError:
-            continue
-        if state not in b"ZX":
-            yield _Seen(int(name), int(parent), int(session), int(group), _carries(name, mark))
+    found = {seen.pid: seen for name in os.listdir("/proc") if name.isdigit() and (seen := _look(name, mark))}
+    for seen in list(found.values()):
+        if seen.parent and seen.parent not in found and (again := _look(str(seen.pid), mark)):
+            found[again.pid] = again  # its parent has ended meanwhile: it has another one by now
+    yield from found.values()
+
+
+def _look(name: str, mark: bytes) -> _Seen | None:
+    try:
+        with open(f"/proc/{name}/stat", "rb", buffering=0) as file:
+            state, parent, group, session = file.read().rpartition(b")")[2].split(None, 4)[:4]
+    except OSError:
+        return None
+    return None if state in b"ZX" else _Seen(int(name), int(parent), int(session), int(group), _carries(name, mark))
 
 
 def _carries(pid: str, mark: bytes) -> bool:

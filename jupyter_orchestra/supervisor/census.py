@@ -28,6 +28,9 @@ class Seen(NamedTuple):
         return self.state not in "ZX"
 
 
+AGAIN = 3  # looks at who seems to be nobody's child
+
+
 def look(pid: int) -> Seen | None:
     """One process; None when it is gone."""
     try:
@@ -52,9 +55,18 @@ def newest() -> int:
 
 
 def look_at_all() -> list[Seen]:
-    """Every process, by rising number: of a forking crowd the parents before the children."""
-    found = (look(int(name)) for name in os.listdir("/proc") if name.isdigit())
-    return sorted(seen for seen in found if seen is not None)
+    """Every process, by rising number: of a forking crowd the parents before the children.
+
+    What was forked meanwhile may be missing; `newest` tells.
+    """
+    found = {seen.pid: seen for name in os.listdir("/proc") if name.isdigit() and (seen := look(int(name)))}
+    for _ in range(AGAIN):  # a parent that has ended meanwhile is another one by now
+        orphans = [seen for seen in found.values() if seen.parent and seen.parent not in found]
+        fresh = {seen.pid: seen for orphan in orphans if (seen := look(orphan.pid))}
+        if all(seen == found[pid] for pid, seen in fresh.items()):
+            break
+        found |= fresh
+    return sorted(found.values())
 
 
 def descendants(pid: int, everyone: list[Seen]) -> Iterator[Seen]:

@@ -55,6 +55,7 @@ class Owner:
         self._strays = Tree(0, NOTHING, 0, 0, 0.0, -1)  # descendants that nobody can tell whose they are
         self._strays.code, self._strays.over = 0, True
         self._newest = 0  # the last process that there was at the last look
+        self._whole = False  # nothing was forked during that
         self._press: Timer | None = None
         self._round = 0
         self._tick: Timer | None = None
@@ -227,6 +228,7 @@ class Owner:
         """Look at all processes, and tell whose each one is."""
         self._newest = newest()
         everyone = look_at_all()
+        self._whole = self._newest == newest() != 0
         trees = [self._strays, *self.trees.values()]
         for tree in trees:
             tree.members = []
@@ -241,6 +243,9 @@ class Owner:
         for tree in trees:
             if not tree.stopped:
                 tree.ran = now
+        if self._strays.members and not self._strays.ending:  # of launches that are over
+            self._strays.over, self._strays.deadline = False, now + PATIENCE
+            self._press_in(0)
 
     def beat(self) -> None:
         """Look, and tell all clients how each living launch is."""
@@ -293,7 +298,8 @@ class Owner:
         now = time.monotonic()
         trees = [tree for tree in (self._strays, *self.trees.values()) if tree.ending]
         for tree in trees:
-            if tree.code is not None and not tree.living:
+            was_empty, tree.empty = tree.empty, tree.code is not None and not tree.living
+            if tree.empty and (self._whole or was_empty):
                 self._over(tree)
             elif now > tree.deadline and tree.ended:
                 _call(tree)
@@ -303,7 +309,11 @@ class Owner:
         if any(tree.ending for tree in trees):
             pause = PAUSES[min(self._round, len(PAUSES) - 1)]
             self._round += 1
-            self._press = self._loop.after(pause, self._kill)
+            self._press_in(pause)
+
+    def _press_in(self, seconds: float) -> None:
+        if self._press is None:
+            self._press = self._loop.after(seconds, self._kill)
 
     def _over(self, tree: Tree) -> None:
         tree.over = True

@@ -36,6 +36,7 @@ class Tree:
         self.code: int | None = None
         self.killed_for = ""
         self.over = False
+        self.empty = False  # nothing of it was to be seen at the last look
         self.paused = False
         self.ran = time.monotonic()  # when it was last seen not to be stopped by somebody else
         self.ladder: list[Timer] = []
