@@ -91,9 +91,9 @@ def test_two_notebooks_share_what_the_project_declares(nb: LiveKernel, other: Li
 
 
 def test_what_a_killed_notebook_held_is_free_for_another(nb: LiveKernel, other: LiveKernel) -> None:
-    nb.run("%%dispatch first -w shell --needs press\nsleep 60")
-    nb.until_state("first", "running")
+    nb.run("held = jo.controller.lease('press').__enter__()")
     other.run("%%dispatch second --needs press\n1")
+    other.until(lambda: "held by your own code of " in other.run("%orchestra explain second").text)
     nb.kill()
     assert other.end("second") == "done"
 

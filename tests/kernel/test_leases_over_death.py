@@ -85,6 +85,23 @@ def test_what_does_not_outlive_its_kernel_holds_nothing_without_it(project: Proj
     b.shut_down()
 
 
+def test_a_task_whose_process_is_not_there_yet_holds_nothing_without_its_kernel(project: Project) -> None:
+    a, b = project.open("a"), project.open("b")
+    a.run(waiting("page", "shell", "--needs server:web,press"))
+    a.until(lambda: "approve or decline" in a.run("%orchestra explain page").text)  # before it begins
+    b.run(waiting("next-one", "shell", "--needs press"))
+    b.until(lambda: "held by page of a.ipynb" in b.run("%orchestra explain next-one").text)
+    a.kill()
+    project.wait_for("next-one")
+    project.touch("go-next-one")
+    assert b.end("next-one") == "done"
+    b.shut_down()
+    back = project.open("a")
+    assert back.end("page") == "lost"
+    assert not project.has("began-page")
+    back.shut_down()
+
+
 def test_a_task_with_a_server_ends_with_its_kernel_and_so_does_the_server(project: Project) -> None:
     a = project.open("a")
     a.run(waiting("page", "shell", "--needs server:web,press"))

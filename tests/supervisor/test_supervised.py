@@ -239,6 +239,54 @@ def test_what_is_not_adopted_is_ended_before_anything_else_starts(place: Path) -
     supervised(place, act)
 
 
+def test_what_had_ended_keeps_its_folder_in_which_another_may_be_by_now(place: Path) -> None:
+    async def act(launcher: SupervisedLauncher) -> None:
+        job = launch(place, "true")
+        over = await launcher.start(job)
+        await over.wait()
+        await over.end()
+        later = await launcher.start(msgspec.structs.replace(job, argv=("sleep", "600")))
+        (job.folder / "mine").touch()
+        await leave(launcher)
+        successor = SupervisedLauncher(place, "test", adopted=[later.process.pid])
+        await successor.look()
+        assert (job.folder / "mine").exists()
+        await successor.close()
+
+    supervised(place, act)
+
+
+def test_what_starts_after_a_killed_supervisor_is_not_taken_for_what_that_owned(place: Path) -> None:
+    async def act(launcher: SupervisedLauncher) -> None:
+        lost = [await launcher.start(launch(place, "sleep 600")) for _ in range(3)]
+        os.kill(psutil.Process(lost[0].process.pid).ppid(), signal.SIGKILL)
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(running.wait() for running in lost))
+        fresh = [await launcher.start(launch(place, "sleep 600")) for _ in range(3)]
+        await asyncio.gather(*(running.end() for running in lost))
+        assert not any(gone(running.process.pid) for running in fresh)
+        assert not any(running.lost for running in fresh)
+        await asyncio.gather(*(running.end() for running in fresh))
+
+    supervised(place, act)
+
+
+def test_who_is_cancelled_while_it_starts_waits_until_that_has_ended(place: Path) -> None:
+    async def act(launcher: SupervisedLauncher) -> None:
+        await (await launcher.start(launch(place, "true"))).end()
+        job = launch(place, f"echo $$ >> {place}/pids; exec sleep 600")
+        starting = asyncio.ensure_future(launcher.start(job))
+        await asyncio.sleep(0)
+        starting.cancel()
+        await asyncio.wait({starting})
+        assert starting.cancelled()
+        pids = (place / "pids").read_text().split() if (place / "pids").exists() else []
+        assert all(gone(int(pid)) for pid in pids)
+        assert not [held for held in await launcher.launches() if held.code is None]
+
+    supervised(place, act)
+
+
 def test_what_was_left_is_not_touched_any_more(place: Path) -> None:
     async def act(launcher: SupervisedLauncher) -> None:
         kept, other = await launcher.start(launch(place, "sleep 600")), await launcher.start(launch(place, "sleep 600"))

@@ -166,6 +166,42 @@ def test_nothing_is_reported_done_before_it_is_durable(play: Tell) -> None:
     play(worker, story)
 
 
+def test_what_begins_does_so_once_that_is_durable(play: Tell) -> None:
+    worker = ScriptedWorker(KIND, {"a": [Return()]})
+
+    async def story(orchestra: Orchestra) -> None:
+        orchestra.journal.on_blocked = None  # nobody has noticed yet
+        orchestra.journal.block()
+        await orchestra.dispatch("a")
+        await asyncio.sleep(10)
+        assert orchestra.task("a").state is S.RUNNING
+        assert not worker.running
+        orchestra.journal.free()
+        await orchestra.until("a", S.DONE)
+
+    play(worker, story)
+
+
+def test_the_folder_of_what_outlives_a_kernel_stays_until_its_end_is_durable(play: Tell) -> None:
+    worker = ScriptedWorker(Kind("kernel", 2, adoptable=True), {"a": [Sleep(1), Return()], "b": [Return()]})
+
+    async def story(orchestra: Orchestra) -> None:
+        await orchestra.dispatch("a")
+        await settle(lambda: worker.running)
+        (job,) = worker.running.values()
+        spool = job.folder / "spool"
+        spool.write_text("what it put out")
+        orchestra.journal.on_blocked = None
+        orchestra.journal.block()
+        await orchestra.until("a", S.DONE)
+        await asyncio.sleep(10)
+        assert spool.exists()
+        orchestra.journal.free()
+        await settle(lambda: not spool.exists())
+
+    play(worker, story)
+
+
 def test_what_is_to_be_spent_is_durable_before_it_may_be(play: Tell) -> None:
     worker = ScriptedWorker(KIND, {"a": [Hang()]})
 

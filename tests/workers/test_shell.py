@@ -69,6 +69,21 @@ def test_a_script_that_succeeds(tmp_path: Path) -> None:
     assert "".join(str(output["text"]) for output in reporter(job).outputs if output["name"] == "stderr") == "err\n"
 
 
+def test_a_script_that_is_paused_before_it_begins_does_not_begin(tmp_path: Path) -> None:
+    job = make_job(tmp_path, "echo ran", "shell")
+
+    async def meanwhile(worker: ShellWorker, task: asyncio.Task[Outcome]) -> None:
+        await worker.pause(job)
+        await until((job.folder / "script.sh").exists)
+        for _ in range(20):
+            await asyncio.sleep(0.005)
+        assert reporter(job).processes == []
+        await worker.resume(job)
+
+    assert isinstance(run(job, meanwhile), Finished)
+    assert len(reporter(job).processes) == 1
+
+
 def test_a_script_sees_the_persons_environment_as_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINE", "yes")
     assert finished(make_job(tmp_path, "echo $MINE $ORCHESTRA_RUNTIME", "shell"))[1].stdout == "yes here\n"
