@@ -144,7 +144,8 @@ class SupervisedLauncher:
                 await self._end_lost(list(self._held.values()))
             link.close()
         await asyncio.gather(*self._sweeps, *self._unwanted)
-        await in_thread(self._threads, remove_rest, self._folder)
+        if not self.leaving:
+            await in_thread(self._threads, remove_rest, self._folder)
         self._threads.shutdown(wait=False)
 
     # for what runs

@@ -23,6 +23,7 @@ from jupyter_orchestra.supervisor.server import Server
 from jupyter_orchestra.supervisor.spawning import become_subreaper
 
 SOCKET, LOCK, LOG, BEAT = "supervisor.sock", "supervisor.lock", "supervisor.log", "supervisor.beat"
+ENDING = 1.0  # seconds from its last answer to its end
 TAKEN = 3  # exit code when another one has the folder
 QUEUE = 128  # connections that wait to be accepted
 
@@ -47,7 +48,7 @@ def main(folder: Path) -> int:
 
 
 def living(folder: Path) -> int:
-    """The process that has the folder; 0: none. Raises OSError."""
+    """The process that has the folder; 0: none, -1: one that just begins. Raises OSError."""
     try:
         file = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -56,17 +57,21 @@ def living(folder: Path) -> int:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return 0
     except BlockingIOError:
-        return int(os.pread(file, 20, 0) or 0)
+        return int(os.pread(file, 20, 0) or -1)
     finally:
         os.close(file)
 
 
 def remove_rest(folder: Path) -> None:
-    """Remove what a supervisor that was killed has left; nothing while one lives."""
+    """Remove what a supervisor has left that was killed or is about to end; nothing while one lives on; blocks."""
+    deadline = time.monotonic() + ENDING
     with contextlib.suppress(OSError):
-        if (folder / LOCK).exists() and (lock := _lock(folder)) is not None:
-            _remove(folder)
-            os.close(lock)
+        while (lock := _lock(folder)) is None:
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.01)
+        _remove(folder)
+        os.close(lock)
 
 
 def _remove(folder: Path) -> None:

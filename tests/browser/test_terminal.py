@@ -6,7 +6,7 @@ import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import FloatRect, Locator, expect
 
 from .conftest import Desk
 from .notebook_page import LOAD, App, NotebookPage
@@ -47,6 +47,14 @@ def rows(terminal: Locator) -> Locator:
 def expect_rows(terminal: Locator, text: str) -> None:
     # A terminal fills the rest of its rows with blanks that do not break.
     expect(rows(terminal)).to_contain_text(re.compile(re.escape(text).replace(r"\ ", r"\s")))
+
+
+def place(page: NotebookPage, thing: Locator) -> FloatRect:
+    # A row may be drawn anew just when it is looked at.
+    found: list[FloatRect | None] = []
+    page.until(lambda: found.append(thing.bounding_box()) or found[-1])
+    assert found[-1] is not None
+    return found[-1]
 
 
 def focused(page: NotebookPage) -> str:
@@ -155,8 +163,7 @@ def test_what_a_program_puts_out_stays_in_its_canvas(desk: Desk) -> None:
     terminal = open_terminal(page)
     expect_rows(terminal, "end")
     for word in ("link", "http://a.example/z"):
-        box = rows(terminal).locator("span", has_text=word).first.bounding_box()
-        assert box is not None
+        box = place(page, rows(terminal).locator("span", has_text=word).first)
         for modifiers in ([], ["Control"]):
             for key in modifiers:
                 page.page.keyboard.down(key)

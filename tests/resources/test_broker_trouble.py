@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -93,19 +94,24 @@ def test_a_damaged_file_is_made_anew_while_it_is_held_and_waited_for(
     assert isinstance(own.claim(press()), Busy)
 
 
+# Whoever holds something makes the file anew when it finds none: what stands in its place is put there in one step, or
+# again until it stands.
 def to_folder(file: Path) -> None:
-    file.unlink()
-    file.mkdir()
+    while not file.is_dir():
+        file.unlink(missing_ok=True)
+        with suppress(FileExistsError):
+            file.mkdir()
 
 
 def to_link(file: Path) -> None:
-    file.rename(file.with_name("elsewhere"))
-    file.symlink_to("elsewhere")
+    shutil.copy(file, file.with_name("elsewhere"))
+    file.with_name("link").symlink_to("elsewhere")
+    file.with_name("link").replace(file)
 
 
 def to_pipe(file: Path) -> None:
-    file.unlink()
-    os.mkfifo(file)
+    os.mkfifo(file.with_name("pipe"))
+    file.with_name("pipe").replace(file)
 
 
 def to_anothers(file: Path) -> None:
@@ -113,13 +119,18 @@ def to_anothers(file: Path) -> None:
 
 
 def folder_to_file(file: Path) -> None:
-    shutil.rmtree(file.parent)
-    file.parent.touch()
+    while not file.parent.is_file():
+        shutil.rmtree(file.parent, ignore_errors=True)
+        with suppress(FileExistsError):
+            file.parent.touch(exist_ok=False)
 
 
 def folder_to_link(file: Path) -> None:
-    file.parent.rename(file.parent.with_name("moved"))
-    file.parent.symlink_to("moved")
+    shutil.copytree(file.parent, file.parent.with_name("moved"))
+    while not file.parent.is_symlink():
+        shutil.rmtree(file.parent, ignore_errors=True)
+        with suppress(FileExistsError):
+            file.parent.symlink_to("moved")
 
 
 def folder_to_anothers(file: Path) -> None:
