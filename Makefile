@@ -86,7 +86,7 @@ test: setup system-packages
 	$(call check,import contracts,lint-imports --no-logo)
 	$(call check,labextension types,(cd labextension && jlpm check))
 	$(call check,labextension tests,(cd labextension && jlpm test))
-	$(call check,pytest,python -m pytest)
+	$(call check,pytest,python -m pytest --numprocesses=2 --dist=loadfile)
 	$(if $(wildcard tests/mutants.py),$(call check,mutants,python tests/mutants.py))
 	$(if $(wildcard notebooks/*.ipynb),$(call check,notebooks,python -m pytest -W default -p no:cacheprovider --nbval-lax notebooks/))
 	@printf '\nmake test: all checks passed\n'

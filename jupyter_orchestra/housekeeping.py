@@ -79,7 +79,7 @@ class Housekeeper:
 
     def _remove_runs(self, kept: Collection[Path]) -> None:
         for epoch in self._journal.runs.parent.glob("*"):
-            if epoch == self._journal.runs:
+            if epoch == self._journal.runs or not epoch.is_dir():
                 continue
             for folder in epoch.iterdir():
                 if folder not in kept:

@@ -227,6 +227,7 @@ class LeaseTable(Queues):
         del self.state.leases[trial]
         self._drop(trial, more.needs)
         lease.needs += more.needs
+        lease.expires = lease.expires or more.expires
         self._hold(id, more.needs)
         return lease
 

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import msgspec
 
+from ..core.leases import TTL
 from ..errors import ResourceError
 from ..processes.tree import end_tree
 from . import broker_place, identity
@@ -33,7 +34,6 @@ __all__ = ["Broker", "Busy", "Claim", "Standing", "Want"]
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-TTL = 15.0  # seconds that a lease lasts unless it is renewed
 WAITING = 0.025  # seconds between looks whether anything has changed, while a claim waits
 HOLDING = 0.25  # and while something is held
 REVIEW = 0.5  # seconds after which those in the way are looked at though nothing has changed

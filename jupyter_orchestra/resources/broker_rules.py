@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-AGEING = 30.0  # seconds of waiting that are worth one of priority
+from ..core.waiting import AGEING
+
 IDLE = 0.5  # seconds after which a claim that was opened and not made again blocks no other
 PATH = "path|"  # begins the keys of which one may contain another
 

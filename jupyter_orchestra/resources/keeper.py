@@ -92,12 +92,13 @@ class LeaseKeeper:
         hung: Callable[[Task], bool] = lambda task: False,
         steward: str = "",
     ) -> None:
-        self._steward, self._leaving = steward, False
+        self._steward, self._leaving, self._closed = steward, False, False
         self._home, self._project, self._folder, self._label, self._mark = home, project, folder, label, mark
         self._providers = {provider.resource: provider for provider in providers}
         self._make_broker = broker
         self._made: Broker | None = None
         self._hung = hung
+        self._wished: dict[str, e.ClaimLease] = {}  # id -> the claim that an answer may be to
         self._claimed: dict[str, tuple[Need, ...]] = {}  # id -> what of it is claimed
         self._trouble = ""  # why the other notebooks can't be asked at present
         self._alone: dict[str, str] = {}  # id of a lease that no other notebook knows of -> why
@@ -112,10 +113,12 @@ class LeaseKeeper:
         """Act, without waiting."""
         match wish:
             case e.ClaimLease():
+                self._wished[wish.lease.id] = wish
                 self._act(self._claim(wish))
             case e.GiveLease():
                 self._give(wish.lease)
             case e.FreeLease():
+                self._wished.pop(wish.lease.id, None)
                 self._free(wish.lease, wish.why)
             case e.FenceLease():
                 self._act(self._fence(wish.lease))
@@ -156,11 +159,18 @@ class LeaseKeeper:
         return Claim(lease.id, tuple(self._wants(lease.needs)), begun, priority, label, fence, marks, steward)
 
     async def _claim(self, wish: e.ClaimLease) -> None:
+        if self._wished.get(wish.lease.id) is not wish:
+            return
+        answer = await self._answer_to(wish)
+        # One that was taken back meanwhile was released, too, and who claims again gets an answer of its own.
+        if self._wished.get(wish.lease.id) is wish:
+            del self._wished[wish.lease.id]
+            self._home.post(answer)
+
+    async def _answer_to(self, wish: e.ClaimLease) -> e.LeaseClaimed | e.LeaseRefused:
         lease, home = wish.lease, self._home
         if (broker := self._have_broker()) is None:
-            if not await self._refuses_for_ports(lease):
-                home.post(e.LeaseClaimed(home.now(), lease.id))
-            return
+            return await self._refused_for_ports(lease) or e.LeaseClaimed(home.now(), lease.id)
         try:
             answer = await asyncio.wrap_future(broker.claim(self._made_claim(lease, wish.since, wish.priority)))
         except (ResourceError, RuntimeError, ValueError) as error:
@@ -171,24 +181,21 @@ class LeaseKeeper:
             if str(error) != self._trouble:
                 self._trouble = str(error)
                 log.warning("leases wait: %s", error)
-            home.post(e.LeaseRefused(home.now(), lease.id, (), f"somebody, perhaps: {error}"))
-            return
+            return e.LeaseRefused(home.now(), lease.id, (), f"somebody, perhaps: {error}")
         self._trouble = ""
         if isinstance(answer, Busy):
-            home.post(e.LeaseRefused(home.now(), lease.id, answer.keys, answer.by))
-        elif await self._refuses_for_ports(lease):  # after the claim: who has a lease of a port listens at it
+            return e.LeaseRefused(home.now(), lease.id, answer.keys, answer.by)
+        refused = await self._refused_for_ports(lease)  # after the claim: who has a lease of a port listens at it
+        if refused is not None and self._wished.get(lease.id) is wish:
             self._claimed.pop(lease.id, None)
             broker.release(lease.id)
-        else:
-            home.post(e.LeaseClaimed(home.now(), lease.id, answer))
+        return refused or e.LeaseClaimed(home.now(), lease.id, answer)
 
-    async def _refuses_for_ports(self, lease: Lease) -> bool:
-        """Whether a program without a lease listens where this one would be for; then it is refused."""
+    async def _refused_for_ports(self, lease: Lease) -> e.LeaseRefused | None:
+        """The refusal where a program without a lease listens at what this one would be for."""
         ports = [unit for need in lease.needs if need.resource == "port" for unit in need.units]
-        busy = [f"port/{port}" for port in ports if not await in_thread(None, is_free, port)]
-        if busy:
-            self._home.post(e.LeaseRefused(self._home.now(), lease.id, tuple(busy), "another program"))
-        return bool(busy)
+        busy = tuple([f"port/{port}" for port in ports if not await in_thread(None, is_free, port)])
+        return e.LeaseRefused(self._home.now(), lease.id, busy, "another program") if busy else None
 
     def _give(self, lease: Lease) -> None:
         if lease.id in self._held:
@@ -250,9 +257,14 @@ class LeaseKeeper:
         task = self._home.machine.tasks.get(lease.holder)
         if task is not None and (process := task.process) is not None:
             mark = f"ORCHESTRA_TASK_UID={task.uid}"
-            await in_thread(None, _kill, mark, Root(process.pid, process.started))
+            await in_thread(None, self._kill, mark, Root(process.pid, process.started))
         await self._end(lease.id)
         self._home.post(e.LeaseFenced(self._home.now(), lease.id))
+
+    def _kill(self, mark: str, root: Root) -> None:
+        """Kill until nothing lives: who can't be ended can't be fenced either. In a thread."""
+        while end_tree(mark, root) and not self._closed:
+            pass
 
     # signs of life
 
@@ -365,6 +377,7 @@ class LeaseKeeper:
 
     async def close(self) -> None:
         """End everything that is kept."""
+        self._closed = True
         for act in self._acts:
             act.cancel()
         for id in list(self._provided):
@@ -466,12 +479,6 @@ class _Kept:
 def _has_ended(process: Process) -> bool:
     """Whether what held something has given it up by ending, and what it came to is only to be read."""
     return abs(started(process.pid) - process.started) > SAME
-
-
-def _kill(mark: str, root: Root) -> None:
-    """Kill until nothing lives: who can't be ended can't be fenced either."""
-    while end_tree(mark, root):
-        pass
 
 
 def _environment(provided: Iterable[Provision]) -> Mapping[str, str]:

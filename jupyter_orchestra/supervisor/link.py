@@ -183,14 +183,18 @@ async def _connect(connection: socket.socket, path: str) -> None:
 def _boot(folder: Path, mark: str) -> int:
     """Start a supervisor and come back when it listens; 0, or that one is there already. Raises OSError."""
     given = {name: os.environ[name] for name in GIVEN if name in os.environ}
-    done = subprocess.run(
-        (sys.executable, "-I", "-S", os.fspath(PROGRAM), os.fspath(folder)),
-        env={**given, "ORCHESTRA_SUPERVISOR": mark},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    try:
+        done = subprocess.run(
+            (sys.executable, "-I", "-S", os.fspath(PROGRAM), os.fspath(folder)),
+            env={**given, "ORCHESTRA_SUPERVISOR": mark},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            timeout=BOOT,
+        )
+    except subprocess.TimeoutExpired:
+        raise OSError(errno.ETIMEDOUT, "the supervisor could not be started in time", os.fspath(folder)) from None
     if done.returncode not in (0, TAKEN):
         said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         raise OSError(errno.EIO, f"the supervisor could not be started: {said}", os.fspath(folder))

@@ -10,6 +10,7 @@ from typing import Any
 from .wire import Message
 
 LONGEST = 1e7  # seconds that anything may be waited for
+LIMITS = ("memory", "processes")  # None: none
 LAUNCH: dict[str, tuple[type, ...]] = {
     "argv": (list,),
     "cwd": (str,),
@@ -19,8 +20,7 @@ LAUNCH: dict[str, tuple[type, ...]] = {
     "mark": (str,),
     "around": (bool,),
     "kept": (str,),
-    "memory": (int, NoneType),
-    "processes": (int, NoneType),
+    **dict.fromkeys(LIMITS, (int, NoneType)),
 }
 _MARK = re.compile(r"ORCHESTRA_\w+=[0-9a-f]{8,64}")  # processes are ended by it, so it is none that others may carry
 

@@ -13,10 +13,10 @@ from ..core.model import Process
 from ..core.ports import Limits
 from ..processes.launcher import read_spool
 from ..processes.terminal import resized, typed
+from .orders import LIMITS
 from .values import Beat, Held
 
 LOST = "its supervisor was killed"
-LIMITS = ("memory", "processes")
 End = tuple[int, str]  # exit code, and why it was killed
 
 

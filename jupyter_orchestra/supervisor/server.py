@@ -11,7 +11,7 @@ from typing import Any
 
 from .census import lineage
 from .loop import READ, WRITE, Loop, Timer, guarded
-from .orders import check_launch, lease, seconds
+from .orders import LIMITS, check_launch, lease, seconds
 from .owner import BEAT, Owner
 from .tree import Tree
 from .wire import FIRST, LARGEST, Message, Unpacker, pack
@@ -22,7 +22,6 @@ HELLO = 5.0  # seconds in which a client must say that
 ALONE = 10.0  # seconds in which the first one must come
 CHUNK = 1 << 16  # bytes of one read
 WAITING = 4 * LARGEST  # bytes that a client may leave unread
-LIMITS = ("memory", "processes")
 HARMLESS = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)  # of words that are none
 RESTED = 0.5  # seconds without new clients when there is no room for one
 

@@ -191,6 +191,18 @@ def test_an_extension_is_had_now_or_not_at_all() -> None:
     assert (desk.table.used("pool"), desk.table.used("press")) == (0, 0)
 
 
+def test_slots_that_got_a_thing_by_an_extension_expire_with_it() -> None:
+    desk = Desk()
+    desk.ask("a", "slots:kernel")
+    desk.grant()
+    desk.now += 5.0
+    assert isinstance(desk.table.extend("a", parse_all("terminal"), desk.now), Lease)
+    desk.now += TTL - 1
+    assert desk.table.expire(desk.now) == []
+    desk.now += 1
+    assert [lease.id for lease in desk.table.expire(desk.now)] == ["a"]
+
+
 def test_what_another_program_has_is_given_back_and_waited_for_in_the_old_place() -> None:
     desk = Desk()
     desk.ask("a", "press,slots:kernel")

@@ -107,7 +107,11 @@ def test_each_notebook_holds_itself_to_its_own_setting(file: AllowanceFile, othe
     assert file.reserve(LIMITS, "c", tokens(400)) == ""
 
 
-@pytest.mark.parametrize("holder", [DEAD, f"{identity.mine().spell()} of another boot", "no process at all"])
+@pytest.mark.parametrize(
+    "holder",
+    [DEAD, f"{identity.mine().spell()} of another boot", "no process at all"],
+    ids=["dead", "of another boot", "none"],
+)
 def test_what_a_notebook_that_is_gone_had_reserved_is_spent(
     path: Path, days: Days, file: AllowanceFile, holder: str
 ) -> None:
