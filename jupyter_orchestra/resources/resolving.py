@@ -41,15 +41,18 @@ class Resolver:
         UsageError
             For one that can't be right here, in one line.
         """
-        found: list[Need] = []
-        for need in needs:
-            provider = self._providers.get(need.resource.partition(":")[0])
-            if provider is not None and (wrong := provider.check(need)):
-                raise UsageError(wrong)
-            found.append(self._completed(need))
-            if isinstance(provider, ServerProvider) and not any(other.resource == "port" for other in needs):
-                found.append(provider.port_for(need))
+        found = _merged(map(self._checked, needs))
+        if not any(need.resource == "port" for need in needs):
+            servers = self._providers.get("server")
+            if isinstance(servers, ServerProvider):
+                found += [servers.port_for(need) for need in found if _word(need) == "server"]
         return tuple(found)
+
+    def _checked(self, need: Need) -> Need:
+        provider = self._providers.get(_word(need))
+        if provider is not None and (wrong := provider.check(need)):
+            raise UsageError(wrong)
+        return self._completed(need)
 
     def _completed(self, need: Need) -> Need:
         if need.resource == "path":
@@ -57,7 +60,23 @@ class Resolver:
                 return resolve(need, self._project)
             except BadNeed as error:
                 raise UsageError(str(error)) from None
+        if need.resource == "server":  # the only one
+            return Need(f"server:{next(iter(self._declared.servers))}")
         if need.resource.startswith("db:"):
             database = self._declared.databases[need.resource.removeprefix("db:")]
             return msgspec.structs.replace(need, amount=amount_of(need, database), mode="")
         return need
+
+
+def _merged(needs: Iterable[Need]) -> list[Need]:
+    """What turned out to be one thing under several names, once; who writes it too may also read it."""
+    found: dict[tuple[object, ...], Need] = {}
+    for need in needs:
+        key = (need.resource, need.path, need.choice)
+        if key not in found or need.mode == "w":
+            found[key] = need
+    return list(found.values())
+
+
+def _word(need: Need) -> str:
+    return need.resource.partition(":")[0]

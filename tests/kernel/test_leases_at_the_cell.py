@@ -137,6 +137,22 @@ def test_a_server_that_the_person_declines_fails_its_task_in_one_line(nb: LiveKe
     assert "you declined to start the server web" in nb.run("%orchestra explain page").text
 
 
+def test_the_only_server_is_one_thing_with_its_name_and_without(nb: LiveKernel) -> None:
+    nb.run("%%dispatch one --needs server\n1")
+    nb.until(lambda: "approve or decline" in nb.run("%orchestra explain one").text)
+    nb.run("%%dispatch two --needs server:web\n2")
+    assert "it waits for server:web, held by one" in nb.run("%orchestra explain two").text
+    nb.run("%cancel one")
+    nb.until(lambda: "approve or decline" in nb.run("%orchestra explain two").text)
+
+
+def test_one_place_under_two_names_is_leased_once(nb: LiveKernel, project: Path) -> None:
+    (project / "src").mkdir()
+    (project / "link").symlink_to("src")
+    nb.run("%%dispatch both --needs path:src:r,path:link:w\n1")
+    assert nb.end("both") == "done"
+
+
 def test_the_persons_own_code_leases_too(nb: LiveKernel) -> None:
     nb.run("async with jo.controller.lease('press', 'port:3130-3131') as lease:\n    seen = lease.port, lease.token")
     nb.run("with jo.controller.lease('press') as later:\n    after = later.token\n    assert not later.lost")
