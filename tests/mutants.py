@@ -222,6 +222,12 @@ MUTANTS = (
         "leases.py",
     ),
     Mutant(
+        "an answer to an earlier claim counts",
+        " and claim in (0, lease.token) else None",
+        " else None",
+        "controller.py",
+    ),
+    Mutant(
         "leases of a dead kernel's worker stay",
         "return lease.id == lease_id(task, task.attempt) or self._kind_of(task).adoptable",
         "return True",

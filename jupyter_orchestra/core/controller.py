@@ -132,6 +132,11 @@ class Controller:
         leases = self.state.leases.leases.values()
         return [lease for lease in leases if lease.holder == uid and _is_of(lease.id, uid, attempt)]
 
+    def awaited(self, id: str, claim: int) -> Lease | None:
+        """The lease for which the answer to that claim is waited for; None: for an answer to that, nobody waits."""
+        lease = self.state.leases.leases.get(id)
+        return lease if lease is not None and lease.state == "claiming" and claim in (0, lease.token) else None
+
     def release(self, uid: str, attempt: int) -> None:
         """An attempt is over: all that it had is free."""
         for lease in self.holds(uid, attempt):
@@ -207,7 +212,7 @@ class Controller:
         while (lease := self.table.take(now)) is not None:
             if lease.state == "claiming":
                 since, priority = self.seniority(lease)
-                self._out.append(e.ClaimLease(lease, since, priority))
+                self._out.append(e.ClaimLease(lease, since, priority, lease.token))
             else:
                 self._granted(lease, now)
         for task, at in list(self._to_take()):
@@ -273,17 +278,12 @@ class Controller:
         self._leave_wanted(event.id)
 
     def _on_lease_claimed(self, event: e.LeaseClaimed) -> None:
-        lease = self.state.leases.leases.get(event.id)
-        if lease is None or lease.state != "claiming":
-            if lease is None:  # given up meanwhile: nobody else may think that we have it
-                self._out.append(e.FreeLease(Lease(event.id, "", ())))
-            return
-        self.table.claimed(event.id, event.token, event.at)
-        self._granted(lease, event.at)
+        if (lease := self.awaited(event.id, event.claim)) is not None:
+            self.table.claimed(event.id, event.token, event.at)
+            self._granted(lease, event.at)
 
     def _on_lease_refused(self, event: e.LeaseRefused) -> None:
-        lease = self.state.leases.leases.get(event.id)
-        if lease is None or lease.state != "claiming":
+        if (lease := self.awaited(event.id, event.claim)) is None:
             return
         self.table.refused(event.id, event.busy, event.at)
         self.state.refused[event.id] = event.by

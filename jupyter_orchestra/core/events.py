@@ -266,6 +266,7 @@ class LeaseClaimed(Event, frozen=True, omit_defaults=True):
 
     id: str
     token: int = 0  # of the machine, 0 where nothing is shared
+    claim: int = 0  # the claim that this answers; 0: written by a version that did not number them
 
 
 class LeaseRefused(Event, frozen=True, omit_defaults=True):
@@ -274,6 +275,7 @@ class LeaseRefused(Event, frozen=True, omit_defaults=True):
     id: str
     busy: tuple[str, ...]
     by: str = ""  # who holds it, in words
+    claim: int = 0  # as above
 
 
 class LeaseOpened(Event, frozen=True):
@@ -563,6 +565,7 @@ class ClaimLease(LeaseCommand, frozen=True):
 
     since: float  # when it began to wait
     priority: int
+    claim: int  # for the answer: the same lease may be claimed again before that to an earlier claim comes
 
 
 class GiveLease(LeaseCommand, frozen=True):

@@ -98,7 +98,6 @@ class LeaseKeeper:
         self._make_broker = broker
         self._made: Broker | None = None
         self._hung = hung
-        self._wished: dict[str, e.ClaimLease] = {}  # id -> the claim that an answer may be to
         self._claimed: dict[str, tuple[Need, ...]] = {}  # id -> what of it is claimed
         self._trouble = ""  # why the other notebooks can't be asked at present
         self._alone: dict[str, str] = {}  # id of a lease that no other notebook knows of -> why
@@ -113,12 +112,10 @@ class LeaseKeeper:
         """Act, without waiting."""
         match wish:
             case e.ClaimLease():
-                self._wished[wish.lease.id] = wish
                 self._act(self._claim(wish))
             case e.GiveLease():
                 self._give(wish.lease)
             case e.FreeLease():
-                self._wished.pop(wish.lease.id, None)
                 self._free(wish.lease, wish.why)
             case e.FenceLease():
                 self._act(self._fence(wish.lease))
@@ -159,43 +156,45 @@ class LeaseKeeper:
         return Claim(lease.id, tuple(self._wants(lease.needs)), begun, priority, label, fence, marks, steward)
 
     async def _claim(self, wish: e.ClaimLease) -> None:
-        if self._wished.get(wish.lease.id) is not wish:
-            return
-        answer = await self._answer_to(wish)
-        # One that was taken back meanwhile was released, too, and who claims again gets an answer of its own.
-        if self._wished.get(wish.lease.id) is wish:
-            del self._wished[wish.lease.id]
-            self._home.post(answer)
+        if self._is_awaited(wish):
+            self._home.post(await self._answer_to(wish))
+
+    def _is_awaited(self, wish: e.ClaimLease) -> bool:
+        """Whether it was not taken back: what was is released, too, and who claims again has an answer of its own."""
+        return self._home.machine.controller.awaited(wish.lease.id, wish.claim) is not None
 
     async def _answer_to(self, wish: e.ClaimLease) -> e.LeaseClaimed | e.LeaseRefused:
         lease, home = wish.lease, self._home
         if (broker := self._have_broker()) is None:
-            return await self._refused_for_ports(lease) or e.LeaseClaimed(home.now(), lease.id)
+            return await self._refused_for_ports(wish) or e.LeaseClaimed(home.now(), lease.id, claim=wish.claim)
         try:
             answer = await asyncio.wrap_future(broker.claim(self._made_claim(lease, wish.since, wish.priority)))
         except (ResourceError, RuntimeError, ValueError) as error:
             # Who can't reach the others does not know what they hold: it is tried again, and explained meanwhile.
-            self._claimed.pop(lease.id, None)
-            if isinstance(error, RuntimeError):
+            if self._is_awaited(wish):
+                self._claimed.pop(lease.id, None)
+            if isinstance(error, RuntimeError) and self._made is broker:
                 self._made = None  # it has ended
             if str(error) != self._trouble:
                 self._trouble = str(error)
                 log.warning("leases wait: %s", error)
-            return e.LeaseRefused(home.now(), lease.id, (), f"somebody, perhaps: {error}")
+            return e.LeaseRefused(home.now(), lease.id, (), f"somebody, perhaps: {error}", wish.claim)
         self._trouble = ""
         if isinstance(answer, Busy):
-            return e.LeaseRefused(home.now(), lease.id, answer.keys, answer.by)
-        refused = await self._refused_for_ports(lease)  # after the claim: who has a lease of a port listens at it
-        if refused is not None and self._wished.get(lease.id) is wish:
+            return e.LeaseRefused(home.now(), lease.id, answer.keys, answer.by, wish.claim)
+        refused = await self._refused_for_ports(wish)  # after the claim: who has a lease of a port listens at it
+        if refused is not None and self._is_awaited(wish):
             self._claimed.pop(lease.id, None)
             broker.release(lease.id)
-        return refused or e.LeaseClaimed(home.now(), lease.id, answer)
+        return refused or e.LeaseClaimed(home.now(), lease.id, answer, wish.claim)
 
-    async def _refused_for_ports(self, lease: Lease) -> e.LeaseRefused | None:
+    async def _refused_for_ports(self, wish: e.ClaimLease) -> e.LeaseRefused | None:
         """The refusal where a program without a lease listens at what this one would be for."""
-        ports = [unit for need in lease.needs if need.resource == "port" for unit in need.units]
+        ports = [unit for need in wish.lease.needs if need.resource == "port" for unit in need.units]
         busy = tuple([f"port/{port}" for port in ports if not await in_thread(None, is_free, port)])
-        return e.LeaseRefused(self._home.now(), lease.id, busy, "another program") if busy else None
+        if not busy:
+            return None
+        return e.LeaseRefused(self._home.now(), wish.lease.id, busy, "another program", wish.claim)
 
     def _give(self, lease: Lease) -> None:
         if lease.id in self._held:
@@ -345,6 +344,10 @@ class LeaseKeeper:
         self._waiting[id] = future
         return future
 
+    def provided(self, id: str) -> tuple[Provision, ...]:
+        """The real things that a lease has brought along. Any thread."""
+        return tuple(one.provision if isinstance(one, _Kept) else one for one in self._provided.get(id, ()))
+
     def give_back(self, id: str) -> Future[None] | None:
         """End what such a lease brought along, then the lease. Any thread."""
         home = self._home
@@ -466,12 +469,12 @@ class _Kept:
     """A provision with its folder."""
 
     def __init__(self, provision: Provision, folder: Path) -> None:
-        self._provision, self._folder = provision, folder
+        self.provision, self._folder = provision, folder
         self.environment, self.notes = provision.environment, provision.notes
 
     async def end(self) -> None:
         try:
-            await self._provision.end()
+            await self.provision.end()
         finally:
             await in_thread(None, partial(shutil.rmtree, self._folder, ignore_errors=True))
 

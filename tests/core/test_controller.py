@@ -195,6 +195,25 @@ def test_what_it_would_get_back_is_not_taken_when_it_is_held_or_cancelled_meanwh
     assert play.state("slow") is (State.PAUSED if then == "pause" else State.CANCELLED)
 
 
+def test_only_the_answer_to_the_present_claim_counts(play: Play) -> None:
+    play.dispatch(play.spec("scan", needs=PRESS))
+    (first,) = play.all(e.ClaimLease)
+    play.pause("scan")
+    play.resume("scan")
+    (second,) = play.all(e.ClaimLease)
+    assert first.lease.id == second.lease.id
+    play.send(e.LeaseClaimed(play.now, first.lease.id, 7, claim=first.claim))
+    assert play.state("scan") is State.QUEUED
+    play.send(e.LeaseRefused(play.now, first.lease.id, ("press|/project",), "another notebook", claim=first.claim))
+    assert play.machine.controller.leases[second.lease.id].state == "claiming"
+    play.send(e.LeaseRefused(play.now, second.lease.id, ("press|/project",), "another notebook", claim=second.claim))
+    assert second.lease.id not in play.machine.controller.leases
+    play.send(e.LeaseOpened(play.now, second.lease.id))
+    (third,) = play.all(e.ClaimLease)
+    play.send(e.LeaseClaimed(play.now, third.lease.id, 9, claim=third.claim))
+    assert play.state("scan") is State.RUNNING
+
+
 def test_one_that_gave_way_and_fails_there_is_tried_again_with_all_that_it_needs(play: Play) -> None:
     dispatch(play, "slow", LOOM, retries=1)
     work(play, 12.0)
