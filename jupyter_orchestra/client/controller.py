@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
@@ -15,9 +15,11 @@ from weakref import WeakKeyDictionary
 
 from ..core import events as e
 from ..core.needs import Need, spell
+from ..core.ports import Provision, RunsTests
 from ..core.resources import ResourceView, lines_of, view_resources
 from ..errors import GatherTimeout, LeaseLost, RefusedError, ResourceError, UsageError
 from .request import patience, read_needs
+from .tests import TestRun
 
 if TYPE_CHECKING:
     from ..core.leasing import Held
@@ -149,6 +151,32 @@ class Lease:
         answer = runtime.ask(e.LeaseExtendAsked(runtime.now(), runtime.new_request(), id=self._id, needs=found))
         self._settle(answer.result(5.0))
 
+    def run_tests(self, *arguments: str, show: Callable[[str], object] = print) -> TestRun:
+        """Run the project's tests, for which the lease must be of ``test-runner``; they end with it at the latest.
+
+        Parameters
+        ----------
+        *arguments
+            More of them for the command, such as the names of some tests.
+        show
+            Takes each line that they put out, while they are waited for; by default it is printed.
+
+        Returns
+        -------
+        TestRun
+            The run: ``await`` it or call its ``get()`` for the report, which has ``passed``, ``failed``, ``failures``,
+            ``exit_code``, ``seconds`` and more.
+
+        Raises
+        ------
+        UsageError
+            When the lease is of no test runner.
+        """
+        found = next((thing for thing in self._things() if isinstance(thing, RunsTests)), None)
+        if found is None:
+            raise UsageError("this lease is of no test runner: ask for test-runner")
+        return TestRun(found, self._client.runtime.loop, tuple(map(str, arguments)), show)
+
     async def __aenter__(self) -> Lease:
         future = self._ask()
         try:
@@ -240,6 +268,12 @@ class Lease:
         keeper = self._client.runtime.keeper
         self._held = None
         return keeper.give_back(self._id) if keeper is not None else None
+
+    def _things(self) -> tuple[Provision, ...]:
+        """What it has brought along."""
+        self._now()
+        keeper = self._client.runtime.keeper
+        return keeper.provided(self._id) if keeper is not None else ()
 
     def _now(self) -> Held:
         if self._held is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -14,6 +14,7 @@ from .leasing import Held
 from .model import Ask, Blob, Failure, Input, Kind, Process, Result, Spec, Task
 from .needs import Need
 from .purse import UNLIMITED, Purse
+from .report import TestReport
 from .rights import NOTHING, Permit
 from .talk import TurnView
 from .views import TaskView
@@ -216,6 +217,9 @@ class Keeper(Protocol):
     def expect(self, id: str) -> Future[Held]:
         """The lease with that id, once it is given and its things are there. Any thread."""
 
+    def provided(self, id: str) -> tuple[Provision, ...]:
+        """The real things that such a lease has brought along. Any thread."""
+
     def give_back(self, id: str) -> Future[None] | None:
         """End what such a lease brought along, then the lease. None where nothing is to be waited for. Any thread."""
 
@@ -357,6 +361,14 @@ class Provision(Protocol):
 
     async def end(self) -> None:
         """End it; nothing of it is left (bound: 6 s)."""
+
+
+@runtime_checkable
+class RunsTests(Protocol):
+    """What who holds the test runner has."""
+
+    async def run(self, arguments: Sequence[str], seen: Callable[[list[str]], object]) -> TestReport:
+        """Run the project's tests, with these arguments more, and hand over their lines. Raises ResourceError."""
 
 
 class Provider(Protocol):

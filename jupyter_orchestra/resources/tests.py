@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import configparser
 import contextlib
 import os
@@ -14,17 +15,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
-import msgspec
-
 from ..core.needs import Need
 from ..core.ports import Grant, Launch, Launcher
+from ..core.report import ReportReader, TestReport
 from ..errors import ResourceError
 from ..processes.ladder import end_gently
 from .approval import Approved, ensure_approved
 from .commands import is_test_command
 from .declared import SECTION, Declared
 from .log import Log, follow
-from .report import ReportReader, TestReport
 
 __all__ = ["TestProvision", "TestReport", "TestRunner", "detect", "is_test_command"]
 
@@ -40,20 +39,35 @@ def detect(project: Path) -> str | None:
     return shlex.join((sys.executable, "-m", "pytest")) if _speaks_of_pytest(project) else None
 
 
-class TestProvision(msgspec.Struct, frozen=True):
-    """The right to run the tests; nothing runs by it."""
+class TestProvision:
+    """The right to run the tests, and what runs by it; all of that ends with it."""
 
     __test__: ClassVar[bool] = False
 
-    environment: Mapping[str, str]
-    notes: tuple[str, ...] = ()
+    def __init__(self, runner: TestRunner, grant: Grant) -> None:
+        self._runner, self._grant = runner, grant
+        command = runner.command(grant.project)
+        self.environment: Mapping[str, str] = {"ORCHESTRA_TEST_COMMAND": command} if command else {}
+        self.notes: tuple[str, ...] = () if command else (UNKNOWN,)
+        self._runs: set[asyncio.Future[TestReport]] = set()
+
+    async def run(self, arguments: Sequence[str], seen: Callable[[list[str]], object]) -> TestReport:
+        """Run the tests, with these arguments more, and hand over their lines. Raises ResourceError."""
+        run = asyncio.ensure_future(self._runner.run(self._grant, arguments, seen=seen))
+        self._runs.add(run)
+        run.add_done_callback(self._runs.discard)
+        return await run
 
     async def end(self) -> None:
-        """Nothing: each run has ended by itself."""
+        """End what still runs."""
+        runs = tuple(self._runs)
+        for run in runs:
+            run.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
 
 
 class TestRunner:
-    """Serves ``test-runner``: whose turn it is finds the command in ``ORCHESTRA_TEST_COMMAND``, or has it `run`.
+    """Serves ``test-runner``: whose turn it is finds the command in ``ORCHESTRA_TEST_COMMAND``, or has it run.
 
     Parameters
     ----------
@@ -99,11 +113,17 @@ class TestRunner:
 
     async def provide(self, need: Need, grant: Grant) -> TestProvision:
         """Say how the tests are run."""
-        command = self.command(grant.project)
-        return TestProvision({"ORCHESTRA_TEST_COMMAND": command}) if command else TestProvision({}, (UNKNOWN,))
+        return TestProvision(self, grant)
 
-    async def run(self, grant: Grant, arguments: Sequence[str] = (), *, folder: Path | None = None) -> TestReport:
-        """Run the tests, telling the grant's card their lines. Cancelled: ends them.
+    async def run(
+        self,
+        grant: Grant,
+        arguments: Sequence[str] = (),
+        *,
+        folder: Path | None = None,
+        seen: Callable[[list[str]], object] | None = None,
+    ) -> TestReport:
+        """Run the tests. Cancelled: ends them.
 
         Parameters
         ----------
@@ -113,17 +133,22 @@ class TestRunner:
             For the command, such as the names of some tests.
         folder : Path, optional
             Where they run, if not in the project.
+        seen : callable, optional
+            Takes their lines; else the last ones of each look go to the grant's card.
 
         Raises
         ------
         ResourceError
             When no command is known, or it was not approved.
         """
-        launch, shown = await self._prepare(grant, arguments, folder or grant.project)
-        reader, began = ReportReader(shown), time.monotonic()
+        launch, command = await self._prepare(grant, arguments, folder or grant.project)
+        reader, began = ReportReader(command), time.monotonic()
 
-        def seen(lines: list[str]) -> None:
+        def read(lines: list[str]) -> None:
             reader.feed(lines)
+            if seen is not None:
+                seen(lines)
+                return
             for line in list(filter(str.strip, lines))[-_SHOWN:]:
                 grant.show(line)
 
@@ -133,7 +158,7 @@ class TestRunner:
             raise ResourceError(f"the tests can't be started in {launch.cwd}: {error.strerror}") from None
         log = Log(running)
         try:
-            code = await follow(running, log, seen)
+            code = await follow(running, log, read)
         except BaseException:
             await end_gently(running)
             raise
@@ -144,7 +169,8 @@ class TestRunner:
         command = self.command(grant.project)
         if command is None:
             raise ResourceError(UNKNOWN)
-        if self._declared.tests:
+        # Who runs them in their own code has said so, and runs with it what the project's files hold, as with pytest.
+        if self._declared.tests and grant.holder:
             await ensure_approved(self._approved, "run the tests", command)
         elif find_spec("pytest") is None:
             raise ResourceError(NO_PYTEST)

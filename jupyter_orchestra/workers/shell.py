@@ -11,7 +11,9 @@ import cloudpickle  # type: ignore[import-untyped]
 import msgspec
 
 from ..core.model import Blob, Failure, Kind, Result
+from ..core.plain import plain
 from ..core.ports import Failed, Finished, Job, Launch, Launcher, Outcome, Pty, Running
+from ..core.report import ReportReader
 from ..processes.launcher import describe
 from ..processes.spool import Frame
 from ..sandbox.values import Sandbox
@@ -89,9 +91,18 @@ class _Script(Attempt):
         """The outcome, by the exit code."""
         value = ShellResult(code, self.collector.text("stdout"), self.collector.text("stderr"))
         result = self.collector.finish(self.job.store)
+        tests = self._tests(value)
         if code:
-            return Failed(_failure(code, value), _with(result, code, None))
-        return Finished(_with(result, code, self.job.store.put(cloudpickle.dumps(value))))
+            return Failed(_failure(code, value, tests), _with(result, tests or describe(code), None))
+        return Finished(_with(result, tests or describe(code), self.job.store.put(cloudpickle.dumps(value))))
+
+    def _tests(self, value: ShellResult) -> str:
+        """What came of the tests of one that holds the test runner, in one line; empty where that is not known."""
+        if all(need.resource != "test-runner" for need in self.job.spec.needs):
+            return ""
+        reader = ReportReader(self.job.spec.brief)
+        reader.feed(plain(value.stdout).splitlines())
+        return reader.line
 
 
 class _Terminal(_Script):
@@ -125,13 +136,14 @@ class _Terminal(_Script):
         self._feed.look()
 
 
-def _with(result: Result, code: int, value: Blob | None) -> Result:
-    return msgspec.structs.replace(result, value=value, text=describe(code))
+def _with(result: Result, text: str, value: Blob | None) -> Result:
+    return msgspec.structs.replace(result, value=value, text=text)
 
 
-def _failure(code: int, value: ShellResult) -> Failure:
+def _failure(code: int, value: ShellResult, tests: str) -> Failure:
     lines = [line.strip() for line in value.stderr.splitlines() if line.strip()]
-    said = f": {lines[-1][:200]}" if lines else ""
+    last = tests or (lines[-1][:200] if lines else "")
+    said = f": {last}" if last else ""
     if code < 0:
         return Failure("killed", "Killed", describe(code) + said)
     return Failure("exit", "ExitCode", describe(code) + _hint(code) + said)
