@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from .terminals import Terminals
 
 log = logging.getLogger("jupyter_orchestra")
 
+FEW = 16  # files that are removed without a thread
 PROGRESS_EVERY = 0.25  # seconds between two journaled reports of progress of one attempt
 Output = dict[str, object]
 
@@ -153,12 +153,13 @@ async def after(begun: asyncio.Event, act: Coroutine[object, object, None]) -> N
 
 
 def emptied(folder: Path) -> bool:
-    """Whether an attempt's folder could be emptied, for the next attempt; what else is in the way goes whole."""
+    """Whether an attempt's folder could be emptied at once, for the next attempt; only a few files are."""
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
+            for count, entry in enumerate(entries):
+                if count >= FEW:
+                    return False
                 os.unlink(entry)
     except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
         return False
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -24,6 +25,7 @@ from .core.purse import Allowance
 from .errors import NO_ROOM
 from .lending import UNKEPT, AttemptLender
 from .patience import PatientStore, no_room
+from .processes.threads import in_thread
 from .purse import AskingPurse
 from .terminals import Terminals
 
@@ -68,6 +70,7 @@ class Attempts:
         self._running: dict[tuple[str, int], Attempt] = {}
         self._controls: set[asyncio.Task[None]] = set()
         self._folders: list[Path] = []  # emptied ones, to be used again
+        self._removing: set[asyncio.Task[None]] = set()
         self._closing = False
         self.leaving = False  # what outlives this kernel is left to the next one
 
@@ -159,6 +162,8 @@ class Attempts:
             work.cancel()
         if works:
             await asyncio.wait(works, timeout=2.0)
+        if self._removing:
+            await asyncio.wait(self._removing, timeout=2.0)
         for folder in self._folders:
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -261,8 +266,13 @@ class Attempts:
             self._home.loop.call_soon_threadsafe(self._tidy, folder)
 
     def _tidy(self, folder: Path) -> None:
+        """The folder of an attempt is not needed any more; what is not emptied at once goes whole, beside the loop."""
         if emptied(folder):
             self._folders.append(folder)
+            return
+        removing = self._home.loop.create_task(in_thread(None, shutil.rmtree, folder, ignore_errors=True))
+        self._removing.add(removing)
+        removing.add_done_callback(self._removing.discard)
 
     def _controlled(self, control: asyncio.Task[None]) -> None:
         self._controls.discard(control)

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..core.model import Origin, Process
 from ..core.ports import Blocked, Job, Launcher, Lost, Outcome, Running
 from ..processes.ladder import end_gently
+from ..processes.threads import in_thread
 from ..processes.tree import age
 from .follower import TICK, Follower
 from .kernel_ending import Ending
@@ -79,6 +80,6 @@ class AdoptedKernel:
         await running.end()
         if self._folder is None or running.left:
             return
-        shutil.rmtree(self._folder, ignore_errors=True)
+        await in_thread(None, shutil.rmtree, self._folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # others are in it
             self._folder.parent.rmdir()

@@ -17,6 +17,7 @@ import zmq
 
 from ..core.ports import Launch, Running
 from ..processes.launcher import describe
+from ..processes.threads import in_thread
 from .kernel_line import Line
 
 ROOT: Final = str(Path(__file__).resolve().parents[2])  # holds our package; no file of a project shadows it here
@@ -80,7 +81,7 @@ class PooledKernel:
         finally:
             self.death.cancel()
             if not self.running.left:
-                shutil.rmtree(self._folder, ignore_errors=True)
+                await in_thread(None, shutil.rmtree, self._folder, ignore_errors=True)
 
     def _last_words(self) -> str:
         with contextlib.suppress(OSError):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_orchestra.core.needs import Need, parse_all, spell_all
+from jupyter_orchestra.core.ports import Provider
 from jupyter_orchestra.processes.launcher import LocalLauncher
 from jupyter_orchestra.resources.declared import Declared, Server
 from jupyter_orchestra.resources.ports import PortProvider
@@ -15,7 +16,7 @@ from jupyter_orchestra.resources.server import ServerProvider
 
 def resolved(text: str, project: Path, *servers: str) -> tuple[Need, ...]:
     declared = Declared(project / "pyproject.toml", servers={name: Server("serve", port=None) for name in servers})
-    providers = [PortProvider(), ServerProvider(LocalLauncher(), declared, None)]
+    providers: list[Provider] = [PortProvider(), ServerProvider(LocalLauncher(), declared, None)]
     return Resolver(providers, declared, project).resolve(parse_all(text))
 
 
