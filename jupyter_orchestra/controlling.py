@@ -284,10 +284,12 @@ class Controlling:
         """Whether what carries a task out stands still; a kernel runs the code itself, anything else in a child."""
         from .processes.tree import is_stopped
 
-        process = task.process
+        if (process := task.process) is None:
+            return False
+        silence = self._launcher.silence(process) if self._launcher is not None else 0.0
         # Who stood still has heard nobody, which says nothing of the others.
-        unheard = not self._stood_still and self._launcher is not None and self._launcher.silent > UNHEARD
-        return process is not None and (unheard or is_stopped(process.pid, around=not process.connection))
+        unheard = silence > UNHEARD and not self._stood_still
+        return unheard or is_stopped(process.pid, around=not process.connection)
 
     async def _ask(self, action: str, detail: str) -> bool:
         """Whether the person approves of what the project's file names, as it is; asked once."""

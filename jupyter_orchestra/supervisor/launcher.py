@@ -100,7 +100,7 @@ class SupervisedLauncher:
 
     async def _adopt(self, process: Process, spool: Path) -> SupervisedRunning | None:
         for held in await self.launches():
-            if held.pid == process.pid and abs(held.started - process.started) < SAME:
+            if _is(held, process):
                 return self._taken(held, spool)
         return None
 
@@ -118,10 +118,16 @@ class SupervisedLauncher:
         """End what earlier kernels have left and is not to be adopted."""
         await self._reached(boot=False)
 
-    @property
-    def silent(self) -> float:
-        """Seconds since the supervisor was last heard; it speaks every 5 s while anything lives. 0: there is none."""
-        return 0.0 if self._link is None else asyncio.get_running_loop().time() - self._heard
+    def silence(self, process: Process) -> float:
+        """Seconds for which the supervisor has said nothing though a word is due on this process.
+
+        It speaks every 5 s while anything lives. 0: no word is due, since it has told the end of this process, never
+        had it, or is not there.
+        """
+        ours = [held for held in self._held.values() if _is(held, process)]
+        if self._link is None or all(self._end_of(held.launch).done() for held in ours):
+            return 0.0
+        return asyncio.get_running_loop().time() - self._heard
 
     async def release(self) -> None:
         """Leave what outlives this kernel to the next one; from now on nothing here touches it."""
@@ -198,7 +204,6 @@ class SupervisedLauncher:
             reply = await self._ask_to_start(order)
         except (ConnectionError, TimeoutError):  # the supervisor was killed, came to its end, or hung
             reply = await self._ask_to_start(order)
-        self._heard = asyncio.get_running_loop().time()
         spool = os.fspath(launch.spool)
         held = Held(reply["launch"], reply["pid"], reply["started"], spool, mark, None, kept=launch.kept)
         return self._taken(held, launch.spool)
@@ -238,6 +243,7 @@ class SupervisedLauncher:
 
     def _taken(self, held: Held, spool: Path) -> SupervisedRunning:
         self._held[held.launch] = held
+        self._heard = asyncio.get_running_loop().time()
         end = self._end_of(held.launch)
         if held.code is not None and not end.done():
             end.set_result((held.code, held.killed_for))
@@ -329,6 +335,10 @@ def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[object, object, None])
     tasks.add(task)
     task.add_done_callback(tasks.discard)
     return task
+
+
+def _is(held: Held, process: Process) -> bool:
+    return held.pid == process.pid and abs(held.started - process.started) < SAME
 
 
 def _held(fields: dict[str, Any]) -> Held:
