@@ -27,7 +27,7 @@ SECONDS = 240  # for one mutant; one that hangs is found, too
 PROPERTIES = tuple(f"tests/core/test_{name}_properties.py" for name in ("machine", "budget", "grants"))
 LEASES = ("tests/core/test_leases.py", "tests/core/test_leases_simulation.py")
 NEAREST = {
-    "controller.py": ("tests/core/test_controller.py",),
+    **dict.fromkeys(("controller.py", "preemption.py"), ("tests/core/test_controller.py",)),
     **dict.fromkeys(("leases.py", "queues.py", "waiting.py", "stock.py"), LEASES),
     **dict.fromkeys(("budget.py", "spending.py"), ("tests/core/test_budget.py",)),
     "grants.py": ("tests/core/test_grants.py",),
@@ -184,19 +184,19 @@ MUTANTS = (
         "what was just granted is taken again at once",
         "yield task, max(lease.granted_at + HOLD, passed)",
         "yield task, passed",
-        "controller.py",
+        "preemption.py",
     ),
     Mutant(
         "a task gives way again and again",
         " or task.preempted >= TAKEN:",
         ":",
-        "controller.py",
+        "preemption.py",
     ),
     Mutant(
         "an equal takes from an equal",
         "max(0, task.spec.priority + 1 - request.priority)",
         "0",
-        "controller.py",
+        "preemption.py",
     ),
     Mutant(
         "a pause drops what a worker waits for",
@@ -221,6 +221,19 @@ MUTANTS = (
         "                if False:\n",
         "leases.py",
     ),
+    Mutant(
+        "what was given up is not waited for in a machine that is restored",
+        "                self._ask_back(id, self._tasks[uid])\n",
+        "                pass\n",
+        "controller.py",
+    ),
+    Mutant(
+        "what waits no longer is asked of the clock for ever",
+        '        """It may be tried again."""\n        self.state.barred.pop(id, None)\n',
+        '        """It may be tried again."""\n',
+        "leases.py",
+    ),
+    Mutant("what has a name is a unit", 'return "/" in busy and "|" not in busy', 'return "/" in busy', "leases.py"),
     Mutant(
         "an answer to an earlier claim counts",
         " and claim in (0, lease.token) else None",

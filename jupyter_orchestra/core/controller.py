@@ -9,17 +9,16 @@ import msgspec
 
 from . import events as e
 from .lacking import NAMED, Holding, Lack
-from .leases import AGEING, Lease, LeaseState, LeaseTable, is_shared
+from .leases import Lease, LeaseState, LeaseTable, is_shared
 from .model import Kind, Spec, State, Task
 from .naming import Refusal
-from .needs import Need, spell, spell_all
+from .needs import Need, spell_all
 from .plain import visible
+from .preemption import Preemption
 
 NESTED = ": who holds something may wait for later things only, so this is not waited for"
-HOLD = 10.0  # seconds that a task keeps what it got before another may take it
 OURS = frozenset({"server", "db", "container"})  # what is kept for a task, and ends with the kernel
 ELSEWHERE = 120  # characters of what another notebook says of itself
-TAKEN = 2  # times that one attempt may have to give something up
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -80,17 +79,17 @@ class Controller:
         self._begin, self._go_on, self._hold, self._expired, self._show = begin, go_on, hold, expired, show
         self._lacks, self._blocked = lacks, blocked
         self.table = LeaseTable(state.leases)
+        self._preemption = Preemption(self.table, tasks, kind_of, lambda: state.preemptible)
         self._out: list[e.Command] = []
         self._slots: dict[str, int] = {}
         self._below: dict[str, int] = {}  # slots for what single tasks dispatch, where their budgets limit them
-        for wanted in state.wanted.values():
-            self._wait_for(wanted)
+        self._restore()
 
     # what the machine asks
 
     def due(self) -> float | None:
         """When it must be told the time."""
-        taking = [] if self._blocked() else [at for _, at in self._to_take()]
+        taking = [] if self._blocked() else [at for _, at in self._preemption.to_take()]
         moments = [self.table.due(), *taking]
         return min((at for at in moments if at is not None), default=None)
 
@@ -151,7 +150,7 @@ class Controller:
         """A held task gives back what may be taken from it; nothing of it runs on."""
         gave: list[Need] = []
         for lease in self.holds(task.uid, task.attempt):
-            part = tuple(need for need in lease.needs if need.resource in self.state.preemptible)
+            part = self._preemption.part(lease.needs)
             if part and lease.state == "held":
                 self.table.shrink(lease.id, lambda need: need.resource not in self.state.preemptible)
                 self._out.append(e.FreeLease(msgspec.structs.replace(lease, needs=part)))
@@ -165,7 +164,7 @@ class Controller:
         self.state.asked += 1
         id = f"{lease_id(task, task.attempt)}+{self.state.asked}"
         self.state.regained[id] = task.uid
-        self.table.add(id, task.uid, task.gave, task.spec.priority, task.queued_at, task.order)
+        self._ask_back(id, task)
 
     def kernel_started(self, going_on: Collection[str], now: float) -> None:
         """A kernel took over: what no task goes on with is free, and nobody of before waits."""
@@ -180,7 +179,7 @@ class Controller:
                 self.enqueue(task)
         for id in list(self.state.wanted):
             self._leave_wanted(id)
-        for id in self.state.refused:
+        for id in list(self.state.leases.barred):
             self.table.open(id)
         self.state.refused.clear()
         for id in list(self.state.regained):
@@ -215,10 +214,11 @@ class Controller:
                 self._out.append(e.ClaimLease(lease, since, priority, lease.token))
             else:
                 self._granted(lease, now)
-        for task, at in list(self._to_take()):
+        for task, at in list(self._preemption.to_take()):
             if at <= now:
                 task.preempted += 1
-                self._hold(task, now, f"gave {self._contested(task)} to a task of higher priority")
+                gave = self._preemption.contested(self.holds(task.uid, task.attempt))
+                self._hold(task, now, f"gave {gave} to a task of higher priority")
 
     def tick(self, now: float) -> None:
         """Time has passed."""
@@ -308,7 +308,8 @@ class Controller:
 
     def _on_lease_taken(self, event: e.LeaseTaken) -> None:
         lease = self.state.leases.leases.get(event.id)
-        if lease is None:
+        if lease is None:  # it waited there
+            self.table.open(event.id)
             return
         self._out.append(e.FenceLease(lease))
         task = self._tasks.get(lease.holder)
@@ -357,6 +358,15 @@ class Controller:
 
     # the rest
 
+    def _restore(self) -> None:
+        """Who waited in the state, for more than the start of a task, waits on."""
+        for wanted in self.state.wanted.values():
+            if wanted.ask.id not in self.leases:
+                self._wait_for(wanted)
+        for id, uid in self.state.regained.items():
+            if id not in self.leases:
+                self._ask_back(id, self._tasks[uid])
+
     def _declare(self) -> None:
         self.table.declare({**self.state.declared, **self._slots, **self._below})
 
@@ -374,6 +384,9 @@ class Controller:
     def _wait_for(self, wanted: Wanted) -> None:
         ask = wanted.ask
         self.table.add(ask.id, ask.holder, ask.needs, ask.priority, ask.at, wanted.order)
+
+    def _ask_back(self, id: str, task: Task) -> None:
+        self.table.add(id, task.uid, task.gave, task.spec.priority, task.queued_at, task.order)
 
     def _want_no_more(self, request: str) -> None:
         self.table.remove(request)
@@ -419,31 +432,6 @@ class Controller:
     def _regained(self, task: Task) -> list[str]:
         """Its requests for what it gave up."""
         return [id for id, uid in self.state.regained.items() if uid == task.uid]
-
-    # pre-emption
-
-    def _to_take(self) -> Iterator[tuple[Task, float]]:
-        """Running tasks from which something is to be taken, and when."""
-        if not self.state.preemptible:
-            return
-        for request in self.table.heads(self.state.preemptible):
-            blockers = self.table.blockers(request.id)
-            takable = [task for lease in blockers if (task := self._takable(lease)) is not None]
-            if takable and len(takable) == len(blockers):
-                for task, lease in zip(takable, blockers, strict=True):
-                    passed = request.since + AGEING * max(0, task.spec.priority + 1 - request.priority)
-                    yield task, max(lease.granted_at + HOLD, passed)
-
-    def _takable(self, lease: Lease) -> Task | None:
-        task = self._tasks.get(lease.holder)
-        if task is None or task.state is not State.RUNNING or task.stopping or task.preempted >= TAKEN:
-            return None
-        given = all(is_slot(need) or need.resource in self.state.preemptible for need in lease.needs)
-        return task if given and self._kind_of(task).pausable else None
-
-    def _contested(self, task: Task) -> str:
-        taken = (need for lease in self.holds(task.uid, task.attempt) for need in lease.needs)
-        return ", ".join(spell(need) for need in taken if need.resource in self.state.preemptible)
 
 
 def is_slot(need: Need) -> bool:

@@ -73,9 +73,9 @@ class LeaseTable(Queues):
 
     def remove(self, id: str) -> None:
         """Let it wait no longer."""
+        self.state.barred.pop(id, None)
         if (waiter := self._waiting.pop(id, None)) is not None:
             self._changed = True
-            self.state.barred.pop(id, None)
             self._leave(waiter)
             self._move(waiter)
 
@@ -127,10 +127,13 @@ class LeaseTable(Queues):
                 self.state.outside[unit] = now + BUSY
                 self._stocks[name].busy.add(int(number))
         others = {need.resource for need in lease.needs if need.units}
-        elsewhere = busy and all(unit.partition("/")[0] in others for unit in busy) and self._fits(request.needs)
+        alone = all(map(_is_unit, busy))
+        elsewhere = (
+            busy and alone and all(unit.partition("/")[0] in others for unit in busy) and self._fits(request.needs)
+        )
         if not elsewhere:
             # Where it is a matter of units alone, nobody may tell when they are free: they are tried again.
-            self.state.barred[id] = now + BUSY if all("/" in unit for unit in busy) else 0.0
+            self.state.barred[id] = now + BUSY if alone else 0.0
         opened, request.opened = request.opened, False
         self._wait(request)
         if opened:
@@ -138,10 +141,10 @@ class LeaseTable(Queues):
 
     def open(self, id: str) -> None:
         """It may be tried again."""
+        self.state.barred.pop(id, None)
         if (waiter := self._waiting.get(id)) is not None and waiter.request.barred:
             self._changed = True
             names, waiter.request.barred, waiter.request.busy = waiter.request.busy, False, ()
-            del self.state.barred[id]
             self._forget_busy(unit for unit in self.state.outside if unit.partition("/")[0] in names)
             self._consider(id)
         elif (claimed := self.state.claiming.get(id)) is not None:
@@ -385,6 +388,11 @@ def rank_of(need: Need) -> int:
     """Where it stands in the order in which things are asked for one after the other."""
     word = need.resource.partition(":")[0]
     return RANKS.index(word) if word in RANKS else len(RANKS)
+
+
+def _is_unit(busy: str) -> bool:
+    """Whether it is one port or card, and nothing that has a name or is counted."""
+    return "/" in busy and "|" not in busy
 
 
 def _is_port(need: Need) -> bool:

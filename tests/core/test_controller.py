@@ -258,6 +258,15 @@ def test_who_holds_something_does_not_wait_for_an_earlier_thing_that_another_not
     assert play.all(e.ClaimLease) == []
 
 
+def test_what_waited_for_an_answer_of_a_broker_that_has_ended_is_tried_again(play: Play) -> None:
+    play.dispatch(play.spec("scan", needs=PRESS))
+    (wish,) = play.all(e.ClaimLease)
+    play.send(e.LeaseRefused(play.now, wish.lease.id, ("press|/project",), "another notebook", wish.claim))
+    assert play.send(e.LeaseTaken(play.now, wish.lease.id, "the broker has ended"))
+    claim(play)
+    assert play.state("scan") is State.RUNNING
+
+
 def test_nothing_is_asked_of_the_clock_again_and_again_while_the_journal_is_blocked(play: Play) -> None:
     dispatch(play, "slow", LOOM)
     work(play, 5.0)

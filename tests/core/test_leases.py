@@ -2,7 +2,7 @@ from itertools import count
 
 import pytest
 
-from jupyter_orchestra.core.leases import TTL, Lease, LeaseTable
+from jupyter_orchestra.core.leases import BUSY, TTL, Lease, LeaseState, LeaseTable
 from jupyter_orchestra.core.needs import parse_all
 
 CAPACITIES = {"slots:kernel": 2, "press": 1, "pool": 4, "test-runner": 1, "terminal": 1, "mem": 8 << 30, "gpu": 2}
@@ -253,6 +253,41 @@ def test_the_only_port_is_tried_again_when_another_program_has_it() -> None:
     desk.now = due
     desk.table.expire(desk.now)
     assert desk.grant() == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("needs", "busy", "waits"),
+    [
+        ("port:3000", ("port/3000",), True),
+        ("press", ("press|/project",), False),
+        ("path:src:w", ("path|/project/src",), False),
+        ("mem=1GiB", ("mem",), False),
+        ("port:3000,press", ("port/3000", "press|/project"), False),
+        ("press", (), True),  # nobody knows what others hold
+    ],
+)
+def test_the_clock_is_asked_for_only_where_nobody_will_tell_when_it_is_free(
+    needs: str, busy: tuple[str, ...], waits: bool
+) -> None:
+    desk = Desk()
+    desk.ask("a", needs)
+    assert desk.table.take(desk.now) is not None
+    desk.table.refused("a", busy, desk.now)
+    desk.table.state.outside.clear()
+    assert desk.table.due() == (desk.now + BUSY if waits else None)
+
+
+def test_what_waits_no_longer_is_not_what_the_clock_is_asked_for() -> None:
+    desk = Desk()
+    desk.ask("a", "press")
+    assert desk.table.take(desk.now) is not None
+    desk.table.refused("a", (), desk.now)
+    desk.table.remove("a")
+    assert desk.table.due() is None
+    table = LeaseTable(LeaseState(barred={"gone": 101.0}))
+    assert table.due() == 101.0
+    table.expire(101.0)
+    assert table.due() is None
 
 
 def test_a_port_that_its_holder_has_given_up_is_tried_again_at_once() -> None:

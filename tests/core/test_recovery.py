@@ -64,6 +64,60 @@ def test_what_outlives_the_kernel_is_taken_over_in_the_same_attempt(paused: bool
     assert play.state("a") is S.DONE
 
 
+def gave_the_press(play: Play) -> str:
+    """`a` gave the press while it was paused, wants it back and was refused it: the id of that request."""
+    play.send(e.ResourcesDeclared(play.now, {"press": 1}, ("press",)))
+    begun(play, "a", needs=(Need("press"),))
+    play.pause("a")
+    play.send(e.TaskHeld(play.now, "uid-a", 1))
+    play.resume("a")
+    (wish,) = play.all(e.ClaimLease)
+    play.send(e.LeaseRefused(play.now, wish.lease.id, ("press|/project",), "fit of other.ipynb", wish.claim))
+    return str(wish.lease.id)
+
+
+def test_what_a_task_gave_it_goes_on_waiting_for_in_a_machine_that_is_restored() -> None:
+    play = Play(*ADOPTABLE)
+    id = gave_the_press(play)
+    play.machine = restored(play.machine)
+    assert "fit of other.ipynb" in play.machine.controller.explain_task(play.task("a"), play.now)
+    play.send(e.LeaseOpened(play.now, id))
+    (wish,) = play.all(e.ClaimLease)
+    twin = restored(play.machine)
+    claimed = e.LeaseClaimed(play.now, id, 8, wish.claim)
+    assert play.send(claimed) == twin.handle(claimed)
+    assert play.state("a") is S.RUNNING
+
+
+@pytest.mark.parametrize("busy", [("press|/project",), ()])
+def test_nothing_of_before_is_asked_of_the_clock_again_and_again_after_a_restart(busy: tuple[str, ...]) -> None:
+    play = Play(*ADOPTABLE)
+    id = gave_the_press(play)
+    play.send(e.LeaseOpened(play.now, id))
+    play.send(e.LeaseRefused(play.now, id, busy, "fit of other.ipynb"))
+    play.machine = restored(play.machine)
+    play.kernel()
+    (wish,) = play.all(e.ClaimLease)
+    play.send(e.LeaseRefused(play.now, wish.lease.id, ("press|/project",), "fit of other.ipynb", wish.claim))
+    play.now += 60.0
+    play.send(e.TimePassed(play.now))
+    due = play.machine.due()
+    assert due is None or due > play.now
+
+
+def test_what_is_claimed_for_ones_own_code_is_waited_for_once_in_a_machine_that_is_restored() -> None:
+    play = Play(*ADOPTABLE)
+    play.send(e.ResourcesDeclared(play.now, {"press": 1}))
+    play.send(e.LeaseAsked(play.now, "r", id="mine", needs=(Need("press"),)))
+    (wish,) = play.all(e.ClaimLease)
+    play.machine = restored(play.machine)
+    assert play.machine.controller.table.request("mine") is None
+    play.send(e.LeaseClaimed(play.now, "mine", 8, wish.claim))
+    play.send(e.LeaseReleased(play.now, "mine"))
+    assert play.all(e.ClaimLease) == []
+    assert not play.machine.controller.leases
+
+
 def test_what_can_not_be_taken_over_is_lost_and_asks() -> None:
     play = Play(*ADOPTABLE)
     begun(play, "a", retries=3)
