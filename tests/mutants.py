@@ -235,6 +235,12 @@ MUTANTS = (
     ),
     Mutant("what has a name is a unit", 'return "/" in busy and "|" not in busy', 'return "/" in busy', "leases.py"),
     Mutant(
+        "who waits no longer stays in the line of the machine",
+        '            self._out.append(e.FreeLease(Lease(id, "", ()), why))\n',
+        "            pass\n",
+        "controller.py",
+    ),
+    Mutant(
         "an answer to an earlier claim counts",
         " and claim in (0, lease.token) else None",
         " else None",

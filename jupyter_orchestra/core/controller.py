@@ -113,9 +113,9 @@ class Controller:
         """A task waits no longer, or is no longer to begin with what it was granted. What its worker asks for stays."""
         id = next_lease(task)
         for request in (id, *self._regained(task)):
-            self._want_no_more(request)
             if (lease := self.state.leases.leases.get(request)) is not None and lease.state == "claiming":
                 self._free(lease)
+            self._want_no_more(request)
 
     @property
     def leases(self) -> Mapping[str, Lease]:
@@ -177,11 +177,11 @@ class Controller:
             self._free(lease)
             if claiming and task is not None and task.state is State.QUEUED:
                 self.enqueue(task)
-        for id in list(self.state.wanted):
-            self._leave_wanted(id)
         for id in list(self.state.leases.barred):
             self.table.open(id)
-        self.state.refused.clear()
+        self.state.refused.clear()  # who waited in line went with its process
+        for id in list(self.state.wanted):
+            self._leave_wanted(id)
         for id in list(self.state.regained):
             self.table.remove(id)
         self.state.regained.clear()
@@ -289,9 +289,8 @@ class Controller:
         self.state.refused[event.id] = event.by
         wanted = self.state.wanted.get(event.id)
         if wanted is not None and not (wanted.ask.wait and self.table.may_wait(lease.holder, lease.needs)):
-            self._leave_wanted(event.id)
             why = f"{spell_all(wanted.ask.needs)} is held by {event.by or 'another program'}"
-            self._out.append(e.FreeLease(lease, f"{why}{NESTED if wanted.ask.wait else ''}"))
+            self._leave_wanted(event.id, f"{why}{NESTED if wanted.ask.wait else ''}")
         if (task := self._tasks.get(lease.holder)) is not None:
             self._show(task)
 
@@ -391,12 +390,17 @@ class Controller:
     def _want_no_more(self, request: str) -> None:
         self.table.remove(request)
         self.state.regained.pop(request, None)
-        self.state.refused.pop(request, None)
+        self._leave_line(request)
 
-    def _leave_wanted(self, id: str) -> None:
+    def _leave_wanted(self, id: str, why: str = "") -> None:
         if self.state.wanted.pop(id, None) is not None:
             self.table.remove(id)
-            self.state.refused.pop(id, None)
+            self._leave_line(id, why)
+
+    def _leave_line(self, id: str, why: str = "") -> None:
+        """What was refused waits in the machine's line, where nobody may wait for one that is gone."""
+        if self.state.refused.pop(id, None) is not None:
+            self._out.append(e.FreeLease(Lease(id, "", ()), why))
 
     def seniority(self, lease: Lease) -> tuple[float, int]:
         """Since when it has been wanted, and with which priority."""
@@ -417,6 +421,7 @@ class Controller:
 
     def _free(self, lease: Lease, why: str = "") -> None:
         self.table.release(lease.id)
+        self.state.refused.pop(lease.id, None)
         if why or not all(is_slot(need) for need in lease.needs):
             self._out.append(e.FreeLease(lease, why))
 

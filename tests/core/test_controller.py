@@ -258,11 +258,53 @@ def test_who_holds_something_does_not_wait_for_an_earlier_thing_that_another_not
     assert play.all(e.ClaimLease) == []
 
 
-def test_what_waited_for_an_answer_of_a_broker_that_has_ended_is_tried_again(play: Play) -> None:
-    play.dispatch(play.spec("scan", needs=PRESS))
+def refuse(play: Play) -> str:
+    """What is claimed another notebook has: the id of the lease, which waits in line there."""
     (wish,) = play.all(e.ClaimLease)
     play.send(e.LeaseRefused(play.now, wish.lease.id, ("press|/project",), "another notebook", wish.claim))
-    assert play.send(e.LeaseTaken(play.now, wish.lease.id, "the broker has ended"))
+    return str(wish.lease.id)
+
+
+@pytest.mark.parametrize("then", ["cancel", "pause"])
+def test_a_task_that_waits_no_longer_waits_in_no_line_of_the_machine(play: Play, then: str) -> None:
+    play.dispatch(play.spec("scan", needs=PRESS))
+    id = refuse(play)
+    getattr(play, then)("scan")
+    assert [freed.lease.id for freed in play.all(e.FreeLease)] == [id]
+
+
+def test_what_is_given_up_for_good_while_it_is_waited_for_is_waited_for_in_no_line_of_the_machine(play: Play) -> None:
+    gave_way(play)
+    id = refuse(play)
+    play.cancel("slow")
+    assert [freed.lease.id for freed in play.all(e.FreeLease)] == [id]
+
+
+@pytest.mark.parametrize("then", ["gives back", "ends"])
+def test_what_a_worker_waits_for_no_longer_is_waited_for_in_no_line_of_the_machine(play: Play, then: str) -> None:
+    play.dispatch(play.spec("scan", "agent"))
+    ask(play, "uid-scan#1+t1", "test-runner")
+    id = refuse(play)
+    if then == "ends":
+        play.finish("scan")
+    else:
+        play.send(e.LeaseReleased(play.now, id))
+    assert [freed.lease.id for freed in play.all(e.FreeLease)] == [id]
+
+
+def test_what_is_claimed_again_is_given_up_once(play: Play) -> None:
+    play.dispatch(play.spec("scan", needs=PRESS))
+    id = refuse(play)
+    play.send(e.LeaseOpened(play.now, id))
+    assert play.all(e.ClaimLease)
+    play.cancel("scan")
+    assert [freed.lease.id for freed in play.all(e.FreeLease)] == [id]
+
+
+def test_what_waited_for_an_answer_of_a_broker_that_has_ended_is_tried_again(play: Play) -> None:
+    play.dispatch(play.spec("scan", needs=PRESS))
+    id = refuse(play)
+    assert play.send(e.LeaseTaken(play.now, id, "the broker has ended"))
     claim(play)
     assert play.state("scan") is State.RUNNING
 

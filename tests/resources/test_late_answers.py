@@ -132,6 +132,11 @@ def test_an_answer_to_what_nobody_wants_any_more_changes_nothing(tmp_path: Path)
     assert broker.calls == [f"claim {ID}", f"release {ID}"]
 
 
+def test_who_gives_up_waits_for_it_in_no_line_of_the_machine(tmp_path: Path) -> None:
+    _, broker = play(tmp_path, (0, BUSY), HEAR, PAUSE)
+    assert broker.calls == [f"claim {ID}", f"release {ID}"]
+
+
 def test_what_is_taken_back_before_it_is_claimed_is_not_claimed(tmp_path: Path) -> None:
     home = Home()
     broker = SlowBroker()
