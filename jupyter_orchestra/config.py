@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,6 +18,7 @@ from .errors import UsageError
 
 TABLES = ("resources", "databases", "servers", "tests", "containers")  # what tasks share
 LATER = ("mcp",)
+SIGNS = (".git", "pyproject.toml", "setup.cfg")  # of which the top of a project has one
 BUDGETS = ("user_budget", "budget", *(f"{tier}_budget" for tier in TIERS))
 OF_MODELS = ("tokens", "tokens_in", "tokens_out", "microusd")  # what requests to models cost
 OF_MODELS_SAID = ("tokens", "tokens_in", "tokens_out", "usd")
@@ -97,7 +100,7 @@ class Orchestra(SingletonConfigurable):
     ).tag(config=True)
 
     def apply_project(self, folder: Path) -> tuple[Path, dict[str, Any]] | None:
-        """Take over ``[tool.jupyter_orchestra]`` of the nearest ``pyproject.toml`` at or above `folder`.
+        """Take over ``[tool.jupyter_orchestra]`` of the nearest ``pyproject.toml`` at or above `folder` that has it.
 
         Returns
         -------
@@ -109,8 +112,7 @@ class Orchestra(SingletonConfigurable):
         UsageError
             For a key that does not exist, with the nearest one that does.
         """
-        found = next((path for path in _candidates(folder) if path.is_file()), None)
-        if found is None or b"[tool.jupyter_orchestra" not in found.read_bytes():
+        if (found := _file_of(folder)) is None:
             return None
         import tomllib
 
@@ -172,5 +174,21 @@ def _flat(tiers: Any, file: Path) -> dict[str, Any]:
     return {f"{name}_{key}": value for name, tier in tiers.items() for key, value in tier.items()}
 
 
-def _candidates(folder: Path) -> list[Path]:
-    return [parent / "pyproject.toml" for parent in (folder, *folder.parents)]
+def project_of(folder: Path) -> Path:
+    """The project to which `folder` belongs, which all notebooks in it share.
+
+    That is the nearest folder at or above it whose ``pyproject.toml`` has our table; without one, the nearest with a
+    sign of a project (a home folder, or one above it, is none for that alone); without that, `folder` itself.
+    """
+    with contextlib.suppress(OSError):
+        if (file := _file_of(folder)) is not None:
+            return file.parent
+    home = Path(os.path.expanduser("~"))
+    tops = itertools.takewhile(lambda top: not home.is_relative_to(top), (folder, *folder.parents))
+    return next((top for top in tops if any(os.path.lexists(top / sign) for sign in SIGNS)), folder)
+
+
+def _file_of(folder: Path) -> Path | None:
+    """The nearest ``pyproject.toml`` with our table. Raises OSError for one that can't be read."""
+    files = (parent / "pyproject.toml" for parent in (folder, *folder.parents))
+    return next((file for file in files if file.is_file() and b"[tool.jupyter_orchestra" in file.read_bytes()), None)

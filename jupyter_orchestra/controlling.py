@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .config import project_of
 from .core import events as e
 from .core.limits import Limits as Budget
 from .core.machine import Machine
@@ -56,6 +57,8 @@ class Controlling:
 
     def __init__(self, found: tuple[Path, Mapping[str, Any]] | None, notebook: str) -> None:
         self._found, self._notebook = found, notebook
+        # In which tasks lease paths, and to which what they share belongs; decided once, wherever a cell goes later.
+        self.project = found[0].parent if found is not None else project_of(_here())
         self._approved: set[str] = set()
         self._declared: Declared | None = None
         self._providers: list[Provider] = []
@@ -69,11 +72,6 @@ class Controlling:
         self._runtime: Runtime | None = None
         self._renewed = time.monotonic()
         self._stood_still = False
-
-    @property
-    def project(self) -> Path:
-        """The folder in which tasks lease paths, and that declared things belong to."""
-        return self._found[0].parent if self._found is not None else Path.cwd()
 
     def declared(self) -> Declared:
         """What the project's file says. Raises UsageError."""
@@ -319,3 +317,10 @@ class Controlling:
 def _import() -> None:
     for part in (*(f"resources.{part}" for part in PARTS), "door.server"):
         import_module(f"jupyter_orchestra.{part}")
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:  # it was removed
+        return Path.home()
