@@ -20,7 +20,7 @@ from ..processes.launcher import MARK, around
 from ..processes.threads import in_thread
 from ..processes.tree import Root, end_tree, members
 from .link import Link, connect, reach
-from .main import remove_rest
+from .main import await_rest, remove_rest
 from .running import LOST, End, SupervisedRunning, merged
 from .values import Beat, Held
 from .wire import Message
@@ -129,6 +129,12 @@ class SupervisedLauncher:
             return 0.0
         return asyncio.get_running_loop().time() - self._heard
 
+    async def hear(self) -> None:
+        """Have `on_beat` told how everything is now."""
+        if self._link is not None:
+            with contextlib.suppress(OSError):
+                await self._link.ask("look")
+
     async def release(self) -> None:
         """Leave what outlives this kernel to the next one; from now on nothing here touches it."""
         self.leaving = True
@@ -147,7 +153,7 @@ class SupervisedLauncher:
             try:
                 await link.ask("settle" if self.leaving else "close", CLOSING)
             except OSError:  # it was killed, or hung
-                await self._end_lost(list(self._held.values()))
+                await self._end_lost(list(self._held.values()), link.pid)
             link.close()
         await asyncio.gather(*self._sweeps, *self._unwanted)
         if not self.leaving:
@@ -289,13 +295,14 @@ class SupervisedLauncher:
             return
         self._link = None
         if not self._closed:
-            _keep(self._sweeps, self._end_lost(list(self._held.values())))
+            _keep(self._sweeps, self._end_lost(list(self._held.values()), link.pid))
 
-    async def _end_lost(self, lost: list[Held]) -> None:
-        """Kill what is left of these launches, and of those that nobody has adopted yet."""
+    async def _end_lost(self, lost: list[Held], supervisor: int = 0) -> None:
+        """Kill what is left of these launches, and of those that nobody has adopted yet; its guardian does the rest."""
         ends = [self._end_of(held.launch) for held in lost]
         rest = [in_thread(self._threads, end_tree, mark) for mark in self._marks]
         await asyncio.gather(*map(self._kill, lost), *rest)
+        await in_thread(self._threads, await_rest, self._folder, supervisor)
         for end in ends:
             if not end.done():
                 end.set_result((-signal.SIGKILL, LOST))

@@ -18,6 +18,8 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.append(os.path.abspath(__file__).rpartition("/jupyter_orchestra/")[0])
 
+from jupyter_orchestra.supervisor.census import look
+from jupyter_orchestra.supervisor.guardian import PATIENCE, guard
 from jupyter_orchestra.supervisor.loop import Loop
 from jupyter_orchestra.supervisor.server import Server
 from jupyter_orchestra.supervisor.spawning import become_subreaper
@@ -29,7 +31,10 @@ QUEUE = 128  # connections that wait to be accepted
 
 
 def main(folder: Path) -> int:
-    """Serve until there is nothing left to do; the first process returns when the second one serves."""
+    """Serve until there is nothing left to do; the first process returns when the others are about to.
+
+    The second one guards the third, which serves, and holds the lock as long as anything of that lives.
+    """
     _check(folder)
     lock = _lock(folder)
     if lock is None:
@@ -40,9 +45,15 @@ def main(folder: Path) -> int:
         return 0
     os.setsid()
     os.chdir("/")
+    become_subreaper()
+    _detach(folder)
+    if supervisor := os.fork():
+        listener.close()
+        if guard(supervisor):
+            _remove(folder)
+        return 0
     os.ftruncate(lock, 0)
     os.write(lock, f"{os.getpid()}\n".encode())
-    _detach(folder)
     serve(folder, listener)
     return 0
 
@@ -60,6 +71,14 @@ def living(folder: Path) -> int:
         return int(os.pread(file, 20, 0) or -1)
     finally:
         os.close(file)
+
+
+def await_rest(folder: Path, killed: int) -> None:
+    """Wait until all has ended that this supervisor owned, or another one that is gone; blocks."""
+    deadline = time.monotonic() + PATIENCE
+    with contextlib.suppress(OSError):
+        while (pid := living(folder)) > 0 and (pid == killed or look(pid) is None) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
 
 def remove_rest(folder: Path) -> None:
@@ -91,11 +110,12 @@ def serve(folder: Path, listener: socket.socket) -> None:
         _remove(folder)
         loop.stop()
 
-    me = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    guardian = os.getppid()  # lives as long as anything does that is told of here
+    began = Path(f"/proc/{guardian}/stat").read_text().rpartition(")")[2].split()[19]
 
     def beat(lines: list[str]) -> None:
         """Who waits for a lease of a kernel that is gone reads this."""
-        text = "\n".join((f"{os.getpid()}:{me}", repr(time.monotonic()), *lines))
+        text = "\n".join((f"{guardian}:{began}", repr(time.monotonic()), *lines))
         fresh = folder / f"{BEAT}.new"
         with contextlib.suppress(OSError):  # no room: then it is as if nothing lived
             fresh.write_text(text)
