@@ -144,6 +144,7 @@ class App:
             journal, self._workers(launcher, mark), journal.runs, machine=machine, epoch=journal.epoch,
             max_unfinished=self.config.max_unfinished, tiers=self.conversing.tiers(),
         )  # fmt: skip
+        self._measure(launcher, runtime)
         runtime.sink = self.sink
         runtime.master = self.conversing.master(self.shell.user_ns)
         self._made = runtime
@@ -167,6 +168,16 @@ class App:
         runtime.after_start(_warm_up)
         runtime.after_start(self._open_bridge)
         return runtime
+
+    def _measure(self, launcher: Launcher, runtime: Runtime) -> None:
+        """Let what the launcher hears of processes be known, where it hears anything."""
+        if not launcher.outlived:
+            return
+        from .supervisor.launcher import SupervisedLauncher
+
+        if isinstance(launcher, SupervisedLauncher):
+            launcher.on_beat = runtime.meter.take
+            self.client.measure = lambda: asyncio.run_coroutine_threadsafe(launcher.hear(), runtime.loop)
 
     def _workers(self, launcher: Launcher, mark: str) -> Iterator[Worker]:
         from .workers.agent import AgentWorker

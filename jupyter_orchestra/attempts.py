@@ -24,6 +24,7 @@ from .core.ports import Blocked, Failed, Finished, Job, Journal, Keeper, Lost, O
 from .core.purse import Allowance
 from .errors import NO_ROOM
 from .lending import UNKEPT, AttemptLender
+from .metering import Meter
 from .patience import PatientStore, no_room
 from .processes.threads import in_thread
 from .purse import AskingPurse
@@ -73,6 +74,7 @@ class Attempts:
         self._removing: set[asyncio.Task[None]] = set()
         self._closing = False
         self.leaving = False  # what outlives this kernel is left to the next one
+        self.meter = Meter()
 
     def __len__(self) -> int:
         return len(self._running)
@@ -173,7 +175,9 @@ class Attempts:
 
     def _report(self, event: e.Reported) -> None:
         """What an attempt says while it runs."""
-        if (event.uid, event.attempt) in self._running:
+        if (running := self._running.get((event.uid, event.attempt))) is not None:
+            if isinstance(event, e.WorkerStarted):
+                self.meter.began(event.uid, event.attempt, event.process, running.job.process is not None)
             self._home.post(event)
 
     def _show_output(self, uid: str, attempt: int, output: dict[str, object]) -> None:
@@ -241,6 +245,7 @@ class Attempts:
         """An attempt is over: one fact says how, whatever the worker did."""
         job = self._running.pop((uid, attempt)).job
         self._home.terminals.end(uid, attempt)
+        self.meter.ended(uid, attempt)
         home, now = self._home, self._home.now()
         outcome = None if work.cancelled() else outcome_of(work)
         if self._closing and not isinstance(outcome, Finished):

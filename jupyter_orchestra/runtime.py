@@ -25,6 +25,7 @@ from .core.ports import Journal, Keeper, Master, Sink, Worker
 from .core.purse import Allowance
 from .core.talk import TurnView, view_turn
 from .core.views import TaskView, view
+from .metering import Meter
 from .patience import no_room
 from .terminals import Terminals
 
@@ -114,6 +115,11 @@ class Runtime:
         self._answers[event.request] = future
         self.post(event)
         return future
+
+    @property
+    def meter(self) -> Meter:
+        """What running attempts use. On the loop."""
+        return self._attempts.meter
 
     def on_loop(self, act: Callable[[], T]) -> Future[T]:
         """Call `act` on the loop, after all that it has been told so far. Any thread."""

@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,6 +41,7 @@ from .context import Context
 from .handle import TaskHandle
 from .keyboard import refuse_terminal
 from .request import Request, is_text
+from .usage import usage
 
 if TYPE_CHECKING:
     from .controller import Controller
@@ -70,6 +71,7 @@ class Client:
         self.bring_back: Callable[[Collection[str]], None] = lambda uids: None  # returned variables, into the notebook
         self.resolve: Callable[[tuple[Need, ...]], tuple[Need, ...]] = lambda needs: needs  # as they are here
         self.copy_waiting: Callable[[], None] = lambda: None  # told while a cell waits for tasks
+        self.measure: Callable[[], Future[None] | None] = lambda: None  # have what runs measured now
         self.conversation_so_far: Callable[[], str] = lambda: ""
         self.saying: Callable[[Anchor], None] = lambda anchor: None  # told where a reply will stand
         self.live_outputs: Callable[[str, int], list[dict[str, Any]]] = lambda uid, attempt: []
@@ -304,10 +306,12 @@ class Client:
         return [TaskHandle(self, view.uid) for view in self.board.all()]
 
     def explain(self, name: str) -> str:
-        """In one line, why a task is where it is."""
-        uid = self.find(name).uid
+        """In one line, why a task is where it is, and what its processes use or have used."""
+        view = self.find(name).view
         machine = self.runtime.machine
-        return explain(machine, machine.tasks[uid], self.runtime.now())
+        line = explain(machine, machine.tasks[view.uid], self.runtime.now())
+        used = found.line if (found := usage(self, view)) is not None else ""
+        return f"{line}; {used}" if used else line
 
     # waiting
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..core import events as e
-from ..core.model import Origin, State, Usage
+from ..core.model import Origin, State
+from ..core.usage import TaskUsage
 from ..core.views import TaskView
 from ..errors import RefusedError, TaskCancelled, TaskFailed, TaskLost, UnknownTaskError
 from .keyboard import steer
 from .request import patience
+from .usage import usage
 
 if TYPE_CHECKING:
     from .client import Client
@@ -90,10 +92,16 @@ class TaskHandle:
         return self.view.ended_at
 
     @property
-    def usage(self) -> Usage | None:
-        """What it cost, once it has ended."""
-        result = self.view.result
-        return result.usage if result is not None else None
+    def usage(self) -> TaskUsage | None:
+        """What its present attempt uses, measured now; what was measured last once it has ended; None before it starts.
+
+        Returns
+        -------
+        TaskUsage or None
+            ``seconds`` by the clock, ``cpu_seconds``, ``memory`` and ``peak_memory`` in bytes, ``processes``,
+            ``tokens_in``, ``tokens_out``, and ``cost`` in US dollars.
+        """
+        return usage(self._client, self.view)
 
     @property
     def error(self) -> str | None:

@@ -221,6 +221,9 @@ class Owner:
             tree = self._roots.pop(pid, None)
             owner = tree or self._whose.get(pid, (0, self._strays))[1]
             owner.used += usage.ru_utime + usage.ru_stime
+            owner.peak = max(
+                owner.peak, usage.ru_maxrss << 10
+            )  # of one of its processes; between two looks nobody sees more
             if tree is not None:
                 self._root_ended(tree, os.waitstatus_to_exitcode(status))
 
@@ -252,6 +255,14 @@ class Owner:
         self._beat_at = time.monotonic() + BEAT
         living = [tree for tree in self.trees.values() if not tree.over]
         self._tell({"event": "beat", "launches": [tree.beat() for tree in living]})
+
+    def tell_now(self) -> None:
+        """Tell them of now, not of the last look."""
+        self.look()
+        for tree in self.trees.values():
+            if not tree.over:
+                tree.measure()
+        self.beat()
 
     def _whose_child(self, seen: Seen) -> Tree:
         """Whose a child of this process is: a first process, or one whose parents are gone."""

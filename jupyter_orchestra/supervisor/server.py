@@ -291,6 +291,10 @@ class Client:
         launches = [tree.held() for tree in self._owner.trees.values()]
         self.send({"id": message["id"], "launches": launches})
 
+    def _on_look(self, message: Message) -> None:
+        self._owner.tell_now()
+        self.send({"id": message["id"]})
+
     def _on_drop(self, message: Message) -> None:
         kept = {int(pid) for pid in message["kept"]}
         self._owner.end_all(kept, lambda: self.send({"id": message["id"]}))

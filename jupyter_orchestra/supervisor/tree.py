@@ -10,10 +10,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ..core.sizes import spell_size
 from .census import TICKS, Seen, carries
 from .loop import Timer
-
-UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 class Tree:
@@ -157,11 +156,3 @@ def send(pid: int, number: int) -> None:
     """Send a signal to a process, which may be gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
-
-
-def spell_size(size: int) -> str:
-    """Bytes for people."""
-    value, unit = float(size), 0
-    while value >= 1024 and unit < len(UNITS) - 1:
-        value, unit = value / 1024, unit + 1
-    return f"{value:.4g} {UNITS[unit]}"
