@@ -19,7 +19,7 @@ import msgspec
 from ..core.needs import Need
 from ..core.ports import Grant, Provision
 from ..errors import ResourceError
-from ..processes.threads import in_thread
+from ..processes.threads import APART, in_thread
 from . import marks
 from .approval import Approved, ensure_approved
 from .declared import Container, Declared, unknown
@@ -94,7 +94,7 @@ class ContainerProvider:
     async def _own(self, name: str, container: Container, grant: Grant) -> Provision:
         """A container that is started for this lease."""
         called = f"jo-{secrets.token_hex(4)}"
-        posting = asyncio.ensure_future(in_thread(None, Guard, self._ready(), called, grant.lease))
+        posting = asyncio.ensure_future(in_thread(APART, Guard, self._ready(), called, grant.lease))
         try:
             guard = await asyncio.shield(posting)
             await self._start(called, name, container, grant)
@@ -112,7 +112,7 @@ class ContainerProvider:
     async def _give_up(self, called: str, grant: Grant, posting: asyncio.Future[Guard]) -> None:
         await self._remove_own(called, grant)
         with contextlib.suppress(ResourceError):
-            await in_thread(None, (await posting).dismiss)
+            await in_thread(APART, (await posting).dismiss)
 
     async def _remove_own(self, called: str, grant: Grant) -> None:
         """Remove it if it is there and this lease's: a name may be somebody else's."""
@@ -166,7 +166,7 @@ class _Started:
     async def end(self) -> None:
         """Remove it. Raises ResourceError."""
         await remove(self._engine, self._called)
-        await in_thread(None, self._guard.dismiss)
+        await in_thread(APART, self._guard.dismiss)
 
 
 class Guard:

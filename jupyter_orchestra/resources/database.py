@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from ..core.needs import Need
 from ..core.ports import Grant, Provision
 from ..errors import ResourceError
-from ..processes.threads import in_thread
+from ..processes.threads import APART, in_thread
 from . import marks
 from .approval import Approved, ensure_approved
 from .declared import Database, Declared, unknown
@@ -91,7 +91,7 @@ class DatabaseProvider:
             return await self._own_database(need, database, url, grant)
         if database.isolate == "copy":
             return await self._own_copy(need, url, grant)
-        await _within(in_thread(None, _greet, url, self._server(name, url), f"database {name}"), f"database {name}")
+        await _within(in_thread(APART, _greet, url, self._server(name, url), f"database {name}"), f"database {name}")
         return _Given(_environment(need, url, grant), (f"database {name}: {show(url)}",))
 
     async def sweep(self) -> list[str]:
@@ -103,7 +103,7 @@ class DatabaseProvider:
         for name, database in self._declared.databases.items():
             if database.isolate == "template":
                 server = self._server(name, self._url(database))
-                gone += await in_thread(None, server.sweep, self._is_leftover)
+                gone += await in_thread(APART, server.sweep, self._is_leftover)
         return gone
 
     async def _sweep_once(self, name: str) -> None:
@@ -112,7 +112,7 @@ class DatabaseProvider:
             self._swept.add(name)
             with contextlib.suppress(ResourceError):
                 server = self._server(name, self._url(self._declared.databases[name]))
-                await in_thread(None, server.sweep, self._is_leftover)
+                await in_thread(APART, server.sweep, self._is_leftover)
 
     def _is_leftover(self, text: str) -> bool:
         return marks.is_leftover(text, self._owner, self._living)
@@ -123,15 +123,15 @@ class DatabaseProvider:
         own = f"jo_{secrets.token_hex(4)}"
         server = self._server(name, url)
         mark = marks.mark(grant.lease, self._owner).spell()
-        making = asyncio.ensure_future(in_thread(None, server.create, own, template, mark))
+        making = asyncio.ensure_future(in_thread(APART, server.create, own, template, mark))
         try:
             await asyncio.shield(making)
         except BaseException:
-            await in_thread(None, server.give_up)
+            await in_thread(APART, server.give_up)
             with contextlib.suppress(Exception):
                 await making
             with contextlib.suppress(ResourceError):
-                await in_thread(None, server.drop, own)
+                await in_thread(APART, server.drop, own)
             raise
         given = url.set(database=own)
         note = f"database {name}: its own, {show(given)}, from {template}"
@@ -140,7 +140,7 @@ class DatabaseProvider:
     async def _own_copy(self, need: Need, url: URL, grant: Grant) -> Provision:
         name, stop = _name(need), threading.Event()
         source, target = Path(url.database or ""), grant.folder / f"{name}.db"
-        making = asyncio.ensure_future(in_thread(None, copy_sqlite, source, target, f"database {name}", stop))
+        making = asyncio.ensure_future(in_thread(APART, copy_sqlite, source, target, f"database {name}", stop))
         try:
             await asyncio.shield(making)
         except BaseException:
@@ -181,7 +181,7 @@ class _Given:
     async def end(self) -> None:
         """Remove what was made for the task. Raises ResourceError."""
         if self._remove is not None:
-            await in_thread(None, self._remove)
+            await in_thread(APART, self._remove)
         self._remove = None
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from ..errors import ResourceError
-from ..processes.threads import in_thread
+from ..processes.threads import APART, in_thread
 
 PROGRAMS = ("podman", "docker")
 PROBE, START, REMOVE = 10.0, 60.0, 5.0  # seconds that the program may take
@@ -87,7 +87,7 @@ async def call(argv: Sequence[str], seconds: float, folder: Path | None = None) 
     What stays beside a container may write into the `folder` in which that was started.
     """
     running = _Call(argv, seconds, folder)
-    reading = asyncio.ensure_future(in_thread(None, running.read))
+    reading = asyncio.ensure_future(in_thread(APART, running.read))
     try:
         code, out, trouble = await asyncio.shield(reading)
     except asyncio.CancelledError:

@@ -24,7 +24,7 @@ from ..core.model import Failure, Process, State, Task
 from ..core.needs import Need, spell_path
 from ..core.ports import Failed, Grant, Job, Provider, Provision, Reporter
 from ..errors import RefusedError, ResourceError
-from ..processes.threads import in_thread
+from ..processes.threads import APART, in_thread
 from ..processes.tree import Root, end_tree, started
 from .broker import Broker, Busy, Claim, Want
 from .commands import needs_of
@@ -216,7 +216,7 @@ class LeaseKeeper:
             self._home.post(e.LeaseReleased(self._home.now(), lease.id))
             return
         notes = [*filter(None, [self._alone.get(lease.id)]), *(note for one in provided for note in one.notes)]
-        held = Held(lease, _environment(provided), tuple(notes))
+        held = Held(lease, _environment(provided), tuple(notes), self._confirm)
         waiting = self._waiting.pop(lease.id, None)
         if waiting is None or not waiting.set_running_or_notify_cancel():
             await self._end(lease.id)
@@ -256,7 +256,7 @@ class LeaseKeeper:
         task = self._home.machine.tasks.get(lease.holder)
         if task is not None and (process := task.process) is not None:
             mark = f"ORCHESTRA_TASK_UID={task.uid}"
-            await in_thread(None, self._kill, mark, Root(process.pid, process.started))
+            await in_thread(APART, self._kill, mark, Root(process.pid, process.started))
         await self._end(lease.id)
         self._home.post(e.LeaseFenced(self._home.now(), lease.id))
 
@@ -347,6 +347,14 @@ class LeaseKeeper:
     def provided(self, id: str) -> tuple[Provision, ...]:
         """The real things that a lease has brought along. Any thread."""
         return tuple(one.provision if isinstance(one, _Kept) else one for one in self._provided.get(id, ()))
+
+    def _confirm(self, lease: Lease) -> Future[bool] | None:
+        """Whether the machine still has a lease for ours; None: no other notebook shares it. Any thread."""
+        if lease.id not in self._claimed:
+            return None
+        if (made := self._made) is None:
+            raise RuntimeError("the broker has ended")
+        return made.valid(lease.id, lease.token)
 
     def give_back(self, id: str) -> Future[None] | None:
         """End what such a lease brought along, then the lease. Any thread."""
