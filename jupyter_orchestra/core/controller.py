@@ -52,7 +52,7 @@ class Controller:
     hold
         Called with a running task, the time and why: another needs what it has.
     expired
-        Called with a task whose lease has expired, and the time.
+        Called with a task whose lease has expired or was lost, the time and why.
     show
         Called with a task that has changed.
     lacks
@@ -70,7 +70,7 @@ class Controller:
         begin: Callable[[Task, float], None],
         go_on: Callable[[Task, float], None],
         hold: Callable[[Task, float, str], None],
-        expired: Callable[[Task, float], None],
+        expired: Callable[[Task, float, str], None],
         show: Callable[[Task], None],
         lacks: Callable[[Task, float, tuple[Need, ...]], None],
         blocked: Callable[[], bool],
@@ -226,7 +226,7 @@ class Controller:
             self._out.append(e.FenceLease(lease))
             task = self._tasks.get(lease.holder)
             if task is not None and lease in self.holds(task.uid, task.attempt):
-                self._expired(task, now)
+                self._expired(task, now, "its processes hung")
 
     # facts
 
@@ -313,7 +313,7 @@ class Controller:
         self._out.append(e.FenceLease(lease))
         task = self._tasks.get(lease.holder)
         if task is not None and lease in self.holds(task.uid, task.attempt):
-            self._expired(task, event.at)
+            self._expired(task, event.at, event.why)
         else:
             self._free(lease, event.why)
 

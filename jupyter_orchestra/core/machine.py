@@ -712,13 +712,11 @@ class Machine:
         self.controller.regain(task)
         self._show(task)
 
-    def _on_lease_expired(self, task: Task, now: float) -> None:
-        """Nothing was heard of its processes for too long: they are ended before anyone else gets what it had."""
-        if task.ended or task.stopping:
-            return
-        task.stopping = True
-        self._out.append(e.StopTask(task.uid, task.attempt))
-        self._fail(task, Failure("killed", "LeaseExpired", "its processes hung, so its leases were taken from it"), now)
+    def _on_lease_expired(self, task: Task, now: float, why: str) -> None:
+        """It no longer has what it works with: it is ended before anyone else gets that."""
+        if not task.ended and not task.stopping:
+            failure = Failure("killed", "LeaseExpired", f"its leases were taken from it: {why}")
+            self._stop_for(task, failure, now)
 
     def _on_task_stopped(self, event: e.TaskStopped) -> None:
         self._release(event.uid, event.attempt)
@@ -906,8 +904,8 @@ class Machine:
         self._enqueue(task)
 
     def _end_stopped(self, task: Task, now: float) -> None:
-        """A stop took effect: it was a cancel, or the time had run out."""
-        if task.failure is not None and task.failure.kind in ("timeout", "budget"):
+        """A stop took effect: it was a cancel, or there was a reason why it must not run on."""
+        if task.failure is not None:
             task.stopping = False
             self._fail(task, task.failure, now)
         else:

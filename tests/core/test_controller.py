@@ -174,6 +174,34 @@ def test_an_expired_lease_fails_its_task_and_waits_for_its_end(play: Play) -> No
     assert play.state("next") is State.RUNNING
 
 
+def test_a_lease_that_another_notebook_took_fails_its_task_with_the_reason(play: Play) -> None:
+    dispatch(play, "scan", PRESS)
+    why = "the leases of this machine were deleted, and another has written itself in before"
+    play.send(e.LeaseTaken(play.now, "uid-scan#1", why))
+    assert [wish.lease.id for wish in play.all(e.FenceLease)] == ["uid-scan#1"]
+    assert play.state("scan") is State.FAILED
+    failure = play.task("scan").failure
+    assert failure is not None
+    assert failure.message == f"its leases were taken from it: {why}"
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["expired", "lost"])
+def test_a_cooperative_task_without_its_lease_has_failed_once_it_has_ended(play: Play, lost: bool) -> None:
+    play.send(e.KindDeclared(play.now, Kind("loop", 2, pausable=False, cooperative=True)))
+    dispatch(play, "poll", PRESS, worker="loop")
+    if lost:
+        play.send(e.LeaseTaken(play.now, "uid-poll#1", "it was not renewed in time"))
+    else:
+        play.wait(15.0)
+    assert play.all(e.StopTask) == [e.StopTask("uid-poll", 1)]
+    assert (play.state("poll"), play.task("poll").stopping) == (State.RUNNING, True)
+    play.stopped("poll")
+    assert play.state("poll") is State.FAILED
+    failure = play.task("poll").failure
+    assert failure is not None
+    assert "its leases were taken from it" in failure.message
+
+
 def gave_way(play: Play, **more: object) -> None:
     """`slow` has given the loom to `urgent`, which has ended: it asks for it back, and the machine has not answered."""
     dispatch(play, "slow", LOOM, **more)
