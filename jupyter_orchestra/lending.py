@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Final, Protocol
 
+from .core import events as e
 from .core.leasing import Held
 from .core.model import Failure
 from .core.needs import Need
@@ -14,6 +15,20 @@ from .errors import ResourceError
 
 WHY: Final = "leases can't be kept here: the kernel's log says why"
 UNKEPT: Final = Failed(Failure("start", "ResourceError", WHY))
+
+
+def answer_unkept(wish: e.LeaseCommand, now: float) -> e.Event | None:
+    """What becomes of a wish where nobody keeps leases: no task waits for ever, each begins and ends with the reason.
+
+    Nothing is said to be fenced: who is to be is stopped besides, and what it had is free when it has ended.
+    """
+    match wish:
+        case e.ClaimLease():
+            return e.LeaseClaimed(now, wish.lease.id, claim=wish.claim)
+        case e.GiveLease():
+            return e.LeaseReleased(now, wish.lease.id)
+        case _:
+            return None
 
 
 class Home(Protocol):

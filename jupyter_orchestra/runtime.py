@@ -25,6 +25,7 @@ from .core.ports import Journal, Keeper, Master, Sink, Worker
 from .core.purse import Allowance
 from .core.talk import TurnView, view_turn
 from .core.views import TaskView, view
+from .lending import answer_unkept
 from .metering import Meter
 from .patience import no_room
 from .terminals import Terminals
@@ -324,10 +325,12 @@ class Runtime:
             self.master.told(wish)
 
     def _tell_keeper(self, wish: e.LeaseCommand) -> None:
-        if self.keeper is None:
-            self._unkept.append(wish)
-        else:
+        if self.keeper is not None:
             self.keeper.told(wish)
+        elif self._keeping is None or not self._keeping.is_set():
+            self._unkept.append(wish)
+        elif (answer := answer_unkept(wish, self.now())) is not None:
+            self.post(answer)
 
     def await_keeper(self) -> None:
         """Before :meth:`run`: a keeper is to come, and nobody takes anything before it is there."""
@@ -350,9 +353,8 @@ class Runtime:
         if self._keeping is not None:
             self._keeping.set()
         wishes, self._unkept = self._unkept, []
-        if keeper is not None:
-            for wish in wishes:
-                keeper.told(wish)
+        for wish in wishes:
+            self._tell_keeper(wish)
 
     def _announce_turn(self, picture: TurnView) -> None:
         if self.board.announce_turn(picture) and self.sink is not None:

@@ -36,6 +36,7 @@ BEHIND = {  # files outside of the core, and the tests that hunt in them
     "journal/schema.py": ("tests/journal/test_accounts.py",),
     "journal/writer.py": ("tests/journal/test_accounts.py",),
     "resources/allowance.py": ("tests/resources/test_allowance.py",),
+    "lending.py": ("tests/testing/test_leases_before_the_keeper.py",),
     "runtime.py": ("tests/testing/test_runtime_in_a_scripted_world.py",),
 }
 
@@ -234,6 +235,12 @@ MUTANTS = (
         "leases.py",
     ),
     Mutant("what has a name is a unit", 'return "/" in busy and "|" not in busy', 'return "/" in busy', "leases.py"),
+    Mutant(
+        "where nobody keeps leases a task waits for ever",
+        "            return e.LeaseClaimed(now, wish.lease.id, claim=wish.claim)\n",
+        "            return None\n",
+        "lending.py",
+    ),
     Mutant(
         "who waits no longer stays in the line of the machine",
         '            self._out.append(e.FreeLease(Lease(id, "", ()), why))\n',
