@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from types import TracebackType
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..core.leasing import Held
     from .client import Client
 
+SURE = 1.5  # seconds within which it must be found out whether a lease is still held
 TICK = 0.1  # seconds between two looks, so that an interrupt works at once
 
 _waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()  # how many wait, loop by loop
@@ -102,8 +103,8 @@ class Lease:
 
     @property
     def lost(self) -> bool:
-        """Whether it is no longer held, for want of a sign of life or since another program took it."""
-        return self._held is None or self._held.lost
+        """Whether it is known to be held no longer, for want of a sign of life or since another program took it."""
+        return self._held is None or self._held.is_over(self._client.runtime.now())
 
     @property
     def port(self) -> int:
@@ -124,9 +125,27 @@ class Lease:
         return self._now().environment
 
     def check(self) -> None:
-        """Raises LeaseLost when it is no longer held: to be called before each write of something that it guards."""
-        if self.lost:
+        """To be called before each write of something that it guards: the others who share it are asked.
+
+        Raises
+        ------
+        LeaseLost
+            When it is no longer held, or when that can't be found out within 1.5 s.
+        """
+        held = self._held
+        if held is None or self.lost or not self._is_confirmed(held) or self.lost:
             raise LeaseLost("the lease is no longer held: stop writing, and ask for a new one")
+
+    def _is_confirmed(self, held: Held) -> bool:
+        """Whether this notebook and all others see it as held by its token. Raises LeaseLost when nobody says."""
+        runtime, until = self._client.runtime, time.monotonic() + SURE
+        id, token = self._id, held.lease.token
+        ours = runtime.on_loop(lambda: runtime.machine.controller.table.valid(id, token))
+        try:
+            theirs = held.confirm()
+            return all(answer.result(until - time.monotonic()) for answer in (ours, theirs) if answer is not None)
+        except (FutureTimeout, CancelledError, ResourceError, RuntimeError):
+            raise LeaseLost("nobody can say now whether the lease is still held: stop writing, check again") from None
 
     def downgrade(self, need: str) -> None:
         """From now on only read what could be written, such as ``"path:src:w"``.
