@@ -16,8 +16,9 @@ from weakref import WeakKeyDictionary
 from ..core import events as e
 from ..core.needs import Need, spell
 from ..core.ports import Provision, RunsTests
-from ..core.resources import ResourceView, lines_of, view_resources
+from ..core.resources import ResourceView, lines_of
 from ..errors import GatherTimeout, LeaseLost, RefusedError, ResourceError, UsageError
+from .leased import leased
 from .request import patience, read_needs
 from .tests import TestRun
 
@@ -77,9 +78,8 @@ class Controller:
         return self._client.explain(getattr(task, "uid", task))
 
     def resources(self) -> tuple[ResourceView, ...]:
-        """Each resource with its holders and its queue."""
-        runtime = self._client.runtime
-        return runtime.on_loop(lambda: view_resources(runtime.machine)).result(5.0)
+        """Each resource with its holders and its queue, those in other notebooks too when they are known within 1 s."""
+        return leased(self._client.runtime)
 
     def __repr__(self) -> str:
         return "\n".join(lines_of(self.resources(), self._client.runtime.now())) or "nothing is leased"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import msgspec
 
 from .budget import Figure
+from .elsewhere import Elsewhere
 from .events import Event, LeaseCommand, TurnCommand
 from .leasing import Held
 from .model import Ask, Blob, Failure, Input, Kind, Process, Result, Spec, Task
@@ -216,6 +217,9 @@ class Keeper(Protocol):
 
     def expect(self, id: str) -> Future[Held]:
         """The lease with that id, once it is given and its things are there. Any thread."""
+
+    async def others(self) -> tuple[Elsewhere, ...]:
+        """What other notebooks hold and wait for. Raises ResourceError where that can't be known."""
 
     def provided(self, id: str) -> tuple[Provision, ...]:
         """The real things that such a lease has brought along. Any thread."""

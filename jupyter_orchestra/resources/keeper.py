@@ -17,6 +17,7 @@ from typing import Protocol
 import msgspec
 
 from ..core import events as e
+from ..core.elsewhere import Elsewhere
 from ..core.leases import Lease, is_shared
 from ..core.leasing import Held
 from ..core.machine import Machine
@@ -30,6 +31,7 @@ from .broker import Broker, Busy, Claim, Want
 from .commands import needs_of
 from .identity import machine_time
 from .ports import is_free
+from .standings import others_of
 from .tests import TestRunner
 
 log = logging.getLogger("jupyter_orchestra")
@@ -371,6 +373,13 @@ class LeaseKeeper:
         self._waiting.pop(id, None)
         await self._end(id)
         self._home.post(e.LeaseReleased(self._home.now(), id))
+
+    async def others(self) -> tuple[Elsewhere, ...]:
+        """What other notebooks hold and wait for. Raises ResourceError where that can't be known."""
+        if (broker := self._have_broker()) is None:
+            return ()
+        found = await asyncio.wrap_future(broker.holders())
+        return tuple(others_of(found, self._project, self._home.now() - machine_time()))
 
     @property
     def tests(self) -> str:
