@@ -135,12 +135,6 @@ class SupervisedLauncher:
             with contextlib.suppress(OSError):
                 await self._link.ask("look")
 
-    async def hear(self) -> None:
-        """Have `on_beat` told how everything is now."""
-        if self._link is not None:
-            with contextlib.suppress(OSError):
-                await self._link.ask("look")
-
     async def release(self) -> None:
         """Leave what outlives this kernel to the next one; from now on nothing here touches it."""
         self.leaving = True
