@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-import shutil
-import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from functools import partial
@@ -23,7 +21,7 @@ from ..core.leasing import Held
 from ..core.machine import Machine
 from ..core.model import Failure, Process, State, Task
 from ..core.needs import Need, spell_path
-from ..core.ports import Failed, Grant, Job, Provider, Provision, Reporter
+from ..core.ports import Failed, Job, Provider, Provision, Reporter
 from ..errors import RefusedError, ResourceError
 from ..processes.threads import APART, in_thread
 from ..processes.tree import Root, end_tree, started
@@ -31,6 +29,7 @@ from .broker import Broker, Busy, Claim, Want
 from .commands import needs_of
 from .identity import machine_time
 from .ports import is_free
+from .provisions import Provisions
 from .standings import others_of
 from .tests import TestRunner
 
@@ -95,8 +94,8 @@ class LeaseKeeper:
         steward: str = "",
     ) -> None:
         self._steward, self._leaving, self._closed = steward, False, False
-        self._home, self._project, self._folder, self._label, self._mark = home, project, folder, label, mark
-        self._providers = {provider.resource: provider for provider in providers}
+        self._home, self._project, self._label, self._mark = home, project, label, mark
+        self._things = Provisions(providers, project, folder)
         self._make_broker = broker
         self._made: Broker | None = None
         self._hung = hung
@@ -105,7 +104,6 @@ class LeaseKeeper:
         self._alone: dict[str, str] = {}  # id of a lease that no other notebook knows of -> why
         self._waiting: dict[str, Future[Held]] = {}
         self._held: dict[str, Held] = {}
-        self._provided: dict[str, list[Provision]] = {}
         self._acts: set[asyncio.Task[None]] = set()
 
     # wishes of the machine
@@ -209,30 +207,38 @@ class LeaseKeeper:
             self._home.post(e.LeaseReleased(self._home.now(), lease.id))
 
     async def _hand_over(self, lease: Lease) -> None:
+        if lease.id not in self._waiting:
+            return  # it was given back meanwhile
         try:
-            name = self._name(lease.holder)
-            provided = await self._provide(lease.id, lease.holder, name, lease.needs, lambda line: None)
+            provided = await self._provide(lease.id, lease.holder, lease.needs, lambda line: None)
         except BaseException as error:
             if (waiting := self._waiting.pop(lease.id, None)) is not None and not waiting.done():
                 waiting.set_exception(error)
-            self._home.post(e.LeaseReleased(self._home.now(), lease.id))
+            await self._let_go(lease.id)
             return
         notes = [*filter(None, [self._alone.get(lease.id)]), *(note for one in provided for note in one.notes)]
         held = Held(lease, _environment(provided), tuple(notes), self._confirm)
         waiting = self._waiting.pop(lease.id, None)
         if waiting is None or not waiting.set_running_or_notify_cancel():
-            await self._end(lease.id)
-            self._home.post(e.LeaseReleased(self._home.now(), lease.id))
+            await self._let_go(lease.id)
             return
         self._held[lease.id] = held
         waiting.set_result(held)
+
+    async def _let_go(self, id: str) -> None:
+        """End what a lease has brought along, or is about to; only then it is free."""
+        await self._things.end(id)
+        self._home.post(e.LeaseReleased(self._home.now(), id))
 
     def _free(self, lease: Lease, why: str) -> None:
         held, waiting = self._held.pop(lease.id, None), self._waiting.pop(lease.id, None)
         if held is not None:
             held.lost = True
-        if waiting is not None and not waiting.done():
-            waiting.set_exception(RefusedError(why or "it was given back before it was granted"))
+        if waiting is not None:
+            if not waiting.done():
+                waiting.set_exception(RefusedError(why or "it was given back before it was granted"))
+            if lease.id in self._things:
+                self._act(self._things.end(lease.id))
         self._alone.pop(lease.id, None)
         claimed = self._claimed.get(lease.id)
         if claimed is None or self._made is None:
@@ -259,7 +265,7 @@ class LeaseKeeper:
         if task is not None and (process := task.process) is not None:
             mark = f"ORCHESTRA_TASK_UID={task.uid}"
             await in_thread(APART, self._kill, mark, Root(process.pid, process.started))
-        await self._end(lease.id)
+        await self._things.end(lease.id)
         self._home.post(e.LeaseFenced(self._home.now(), lease.id))
 
     def _kill(self, mark: str, root: Root) -> None:
@@ -293,7 +299,7 @@ class LeaseKeeper:
         token = reporter.set(job.reporter)
         try:
             provided = await self._provide(
-                id, job.spec.uid, job.name, lease.needs if lease else (), partial(job.reporter.progress, None)
+                id, job.spec.uid, lease.needs if lease else (), partial(job.reporter.progress, None)
             )
         except ResourceError as error:
             return Failed(Failure("start", "ResourceError", str(error)))
@@ -303,26 +309,13 @@ class LeaseKeeper:
 
     async def withdraw(self, job: Job) -> None:
         """End what was provided for a job."""
-        await asyncio.shield(asyncio.ensure_future(self._end(f"{job.spec.uid}#{job.attempt}")))
+        await self._things.end(f"{job.spec.uid}#{job.attempt}")
 
     async def _provide(
-        self, id: str, uid: str, name: str, needs: tuple[Need, ...], show: Callable[[str], None]
-    ) -> list[Provision]:
-        provided = self._provided.setdefault(id, [])
-        ordered = sorted(needs, key=lambda need: _word(need) == "server")  # its port comes first
-        for need in ordered:
-            provider = self._providers.get(_word(need))
-            if provider is None:
-                continue
-            folder = self._folder / uuid.uuid4().hex[:12]
-            await in_thread(None, partial(folder.mkdir, mode=0o700, parents=True))
-            grant = Grant(id, uid, name, folder, self._project, needs, show)
-            try:
-                provided.append(_Kept(await provider.provide(need, grant), folder))
-            except BaseException:
-                await in_thread(None, partial(shutil.rmtree, folder, ignore_errors=True))
-                await asyncio.shield(asyncio.ensure_future(self._end(id)))
-                raise
+        self, id: str, uid: str, needs: tuple[Need, ...], show: Callable[[str], None]
+    ) -> tuple[Provision, ...]:
+        name = self._name(uid)
+        provided = await self._things.provide(id, uid, name, needs, show)
         for one in provided:
             for note in one.notes:
                 show(note)
@@ -330,13 +323,6 @@ class LeaseKeeper:
             log.warning("a lease of %s is %s", name, alone)
             show(alone)
         return provided
-
-    async def _end(self, id: str) -> None:
-        for provision in reversed(self._provided.pop(id, [])):
-            try:
-                await provision.end()
-            except Exception:
-                log.exception("a leased thing could not be ended")
 
     # leases that someone asks for while it works
 
@@ -348,7 +334,7 @@ class LeaseKeeper:
 
     def provided(self, id: str) -> tuple[Provision, ...]:
         """The real things that a lease has brought along. Any thread."""
-        return tuple(one.provision if isinstance(one, _Kept) else one for one in self._provided.get(id, ()))
+        return self._things.of(id)
 
     def _confirm(self, lease: Lease) -> Future[bool] | None:
         """Whether the machine still has a lease for ours; None: no other notebook shares it. Any thread."""
@@ -361,9 +347,8 @@ class LeaseKeeper:
     def give_back(self, id: str) -> Future[None] | None:
         """End what such a lease brought along, then the lease. Any thread."""
         home = self._home
-        if not self._provided.get(id):
+        if id in self._held and id not in self._things:
             self._held.pop(id, None)
-            self._waiting.pop(id, None)
             home.post(e.LeaseReleased(home.now(), id))
             return None
         return asyncio.run_coroutine_threadsafe(self._give_back(id), home.loop)
@@ -371,20 +356,19 @@ class LeaseKeeper:
     async def _give_back(self, id: str) -> None:
         self._held.pop(id, None)
         self._waiting.pop(id, None)
-        await self._end(id)
-        self._home.post(e.LeaseReleased(self._home.now(), id))
+        await self._let_go(id)
 
     async def others(self) -> tuple[Elsewhere, ...]:
         """What other notebooks hold and wait for. Raises ResourceError where that can't be known."""
         if (broker := self._have_broker()) is None:
             return ()
-        found = await asyncio.wrap_future(broker.holders())
-        return tuple(others_of(found, self._project, self._home.now() - machine_time()))
+        standings = await asyncio.wrap_future(broker.holders())
+        return tuple(others_of(standings, self._project, self._home.now() - machine_time()))
 
     @property
     def tests(self) -> str:
         """The command by which the project's tests are run, where it declares one."""
-        runner = self._providers.get("test-runner")
+        runner = self._things.providers.get("test-runner")
         return runner.declared if isinstance(runner, TestRunner) else ""
 
     def lender(self, uid: str, attempt: int) -> TaskLender:
@@ -400,8 +384,7 @@ class LeaseKeeper:
         self._closed = True
         for act in self._acts:
             act.cancel()
-        for id in list(self._provided):
-            await self._end(id)
+        await self._things.close()
         if self._made is not None:
             if self._leaving:
                 leases = self._home.machine.controller.leases
@@ -482,20 +465,6 @@ class TaskLender:
                 await asyncio.shield(asyncio.wrap_future(over))
 
 
-class _Kept:
-    """A provision with its folder."""
-
-    def __init__(self, provision: Provision, folder: Path) -> None:
-        self.provision, self._folder = provision, folder
-        self.environment, self.notes = provision.environment, provision.notes
-
-    async def end(self) -> None:
-        try:
-            await self.provision.end()
-        finally:
-            await in_thread(None, partial(shutil.rmtree, self._folder, ignore_errors=True))
-
-
 def _has_ended(process: Process) -> bool:
     """Whether what held something has given it up by ending, and what it came to is only to be read."""
     return abs(started(process.pid) - process.started) > SAME
@@ -503,10 +472,6 @@ def _has_ended(process: Process) -> bool:
 
 def _environment(provided: Iterable[Provision]) -> Mapping[str, str]:
     return {name: value for one in provided for name, value in one.environment.items()}
-
-
-def _word(need: Need) -> str:
-    return need.resource.partition(":")[0]
 
 
 def _ends(lease: Lease) -> bool:

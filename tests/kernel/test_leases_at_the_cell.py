@@ -14,7 +14,7 @@ press = 1
 loom = {capacity = 1, preemptible = true}
 
 [tool.jupyter_orchestra.servers.web]
-command = "python -m http.server $PORT"
+command = "while [ -e slow ]; do sleep 0.1; done; exec python -m http.server $PORT"
 """
 FETCH = "import os, urllib.request\nurllib.request.urlopen(os.environ['SERVER_URL']).status"
 
@@ -181,6 +181,26 @@ def test_an_interrupt_ends_the_waiting_for_a_lease_and_leaves_nothing_behind(nb:
     assert "KeyboardInterrupt" in waiting.error
     nb.run("held.__exit__(None, None, None)")
     nb.until(lambda: "press: 0 of 1 in use" in nb.run("%orchestra leases").text)
+
+
+def test_an_interrupt_while_a_server_starts_leaves_no_server_behind(nb: LiveKernel, project: Path) -> None:
+    nb.run(f"%%dispatch page --needs server:web\n{FETCH}")
+    nb.until(lambda: "approve or decline" in nb.run("%orchestra explain page").text)
+    nb.run("%approve page")
+    assert nb.end("page") == "done"
+
+    def servers() -> list[str]:
+        return [line for process in nb.processes() if "http.server" in (line := " ".join(process.cmdline()))]
+
+    nb.until(lambda: not servers())
+    (project / "slow").touch()
+    waiting = nb.send("with jo.controller.lease('server:web'):\n    pass")
+    nb.until(servers)
+    nb.interrupt()
+    nb.finish(waiting)
+    assert "KeyboardInterrupt" in waiting.error
+    nb.until(lambda: "server:web: 0 of 1 in use" in nb.run("%orchestra leases").text)
+    assert not servers()
 
 
 def test_many_coroutines_wait_for_a_lease_and_an_interrupt_ends_them_all(nb: LiveKernel) -> None:
