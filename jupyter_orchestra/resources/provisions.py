@@ -113,10 +113,12 @@ class Provisions:
 
     async def _make_one(self, need: Need, provider: Provider, grant: Callable[..., Grant]) -> _Kept:
         folder = self._folder / uuid.uuid4().hex[:12]
-        await in_thread(None, partial(folder.mkdir, mode=0o700, parents=True))
+        making = asyncio.ensure_future(in_thread(None, partial(folder.mkdir, mode=0o700, parents=True)))
         try:
+            await asyncio.shield(making)
             return _Kept(await provider.provide(need, grant(folder=folder)), folder)
         except BaseException:
+            await asyncio.gather(making, return_exceptions=True)  # else it comes after its removal
             await in_thread(None, partial(shutil.rmtree, folder, ignore_errors=True))
             raise
 

@@ -107,7 +107,12 @@ class World:
 Story = Callable[[World], Awaitable[None]]
 
 
-def play(folder: Path, story: Story) -> None:
+@pytest.fixture(params=range(5))
+def seed(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+def play(folder: Path, story: Story, seed: int) -> None:
     async def main() -> None:
         world = World(folder)
         await story(world)
@@ -115,11 +120,11 @@ def play(folder: Path, story: Story) -> None:
         assert world.living == []
         assert not [*(folder / "grants").glob("*")]
 
-    run(main(), allow_threads=True)
+    run(main(), seed, allow_threads=True)
 
 
 @pytest.mark.parametrize("needs", [(QUICK, SLOW), (SLOW,)], ids=["with another", "alone"])
-def test_it_is_ended_before_the_lease_is_free(tmp_path: Path, needs: tuple[Need, ...]) -> None:
+def test_it_is_ended_before_the_lease_is_free(tmp_path: Path, needs: tuple[Need, ...], seed: int) -> None:
     async def story(world: World) -> None:
         await world.begin(Lease("lease", "", needs))
         over = world.keeper.give_back("lease")
@@ -128,10 +133,10 @@ def test_it_is_ended_before_the_lease_is_free(tmp_path: Path, needs: tuple[Need,
         assert {event for event, _ in world.posted} == {RELEASED}
         assert all(living == [] for _, living in world.posted)
 
-    play(tmp_path, story)
+    play(tmp_path, story, seed)
 
 
-def test_it_is_ended_though_it_takes_long_to_end(tmp_path: Path) -> None:
+def test_it_is_ended_though_it_takes_long_to_end(tmp_path: Path, seed: int) -> None:
     async def story(world: World) -> None:
         world.slow.ends.clear()
         await world.begin()
@@ -143,10 +148,10 @@ def test_it_is_ended_though_it_takes_long_to_end(tmp_path: Path) -> None:
         await asyncio.wrap_future(over)
         assert all(living == [] for _, living in world.posted)
 
-    play(tmp_path, story)
+    play(tmp_path, story, seed)
 
 
-def test_what_is_there_when_nobody_waits_any_more_is_ended(tmp_path: Path) -> None:
+def test_what_is_there_when_nobody_waits_any_more_is_ended(tmp_path: Path, seed: int) -> None:
     async def story(world: World) -> None:
         future = await world.begin()
         assert future.cancel()
@@ -154,10 +159,10 @@ def test_what_is_there_when_nobody_waits_any_more_is_ended(tmp_path: Path) -> No
         await settle(lambda: world.posted, what="it is free")
         assert world.posted == [(RELEASED, [])]
 
-    play(tmp_path, story)
+    play(tmp_path, story, seed)
 
 
-def test_one_whose_lease_was_lost_meanwhile_is_ended_and_who_waits_is_told(tmp_path: Path) -> None:
+def test_one_whose_lease_was_lost_meanwhile_is_ended_and_who_waits_is_told(tmp_path: Path, seed: int) -> None:
     async def story(world: World) -> None:
         future = await world.begin()
         world.keeper.told(e.FenceLease(LEASE))
@@ -168,10 +173,10 @@ def test_one_whose_lease_was_lost_meanwhile_is_ended_and_who_waits_is_told(tmp_p
         await settle(lambda: e.LeaseFenced(1_000.0, "lease") in [event for event, _ in world.posted])
         assert all(living == [] for _, living in world.posted)
 
-    play(tmp_path, story)
+    play(tmp_path, story, seed)
 
 
-def test_one_that_is_given_back_before_it_begins_does_not_begin(tmp_path: Path) -> None:
+def test_one_that_is_given_back_before_it_begins_does_not_begin(tmp_path: Path, seed: int) -> None:
     async def story(world: World) -> None:
         world.keeper.expect("lease")
         world.keeper.told(e.GiveLease(LEASE))
@@ -182,10 +187,10 @@ def test_one_that_is_given_back_before_it_begins_does_not_begin(tmp_path: Path) 
         assert world.living == []
         assert [event for event, _ in world.posted].count(RELEASED) >= 1
 
-    play(tmp_path, story)
+    play(tmp_path, story, seed)
 
 
-def test_who_gives_back_twice_waits_twice_for_its_end(tmp_path: Path) -> None:
+def test_who_gives_back_twice_waits_twice_for_its_end(tmp_path: Path, seed: int) -> None:
     async def story(world: World) -> None:
         future = await world.begin()
         world.gate.set()
@@ -200,10 +205,10 @@ def test_who_gives_back_twice_waits_twice_for_its_end(tmp_path: Path) -> None:
                 await asyncio.wrap_future(over)
         assert all(living == [] for _, living in world.posted)
 
-    play(tmp_path, story)
+    play(tmp_path, story, seed)
 
 
-def test_what_could_not_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_could_not_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     async def fails(need: Need, grant: Grant) -> Thing:
         raise ResourceError("the slow thing is broken")
 
@@ -216,4 +221,4 @@ def test_what_could_not_be_made_is_told(tmp_path: Path, monkeypatch: pytest.Monk
         await settle(lambda: world.posted, what="it is free")
         assert world.posted == [(RELEASED, [])]
 
-    play(tmp_path, story)
+    play(tmp_path, story, seed)
