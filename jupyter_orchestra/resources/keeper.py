@@ -20,7 +20,7 @@ from ..core.leases import Lease, is_shared
 from ..core.leasing import Held
 from ..core.machine import Machine
 from ..core.model import Failure, Process, State, Task
-from ..core.needs import Need, spell_path
+from ..core.needs import Need, spell_all, spell_path
 from ..core.ports import Failed, Job, Provider, Provision, Reporter
 from ..errors import RefusedError, ResourceError
 from ..processes.threads import APART, in_thread
@@ -101,6 +101,7 @@ class LeaseKeeper:
         self._hung = hung
         self._claimed: dict[str, tuple[Need, ...]] = {}  # id -> what of it is claimed
         self._trouble = ""  # why the other notebooks can't be asked at present
+        self._wrong: dict[str, str] = {}  # id of a lease that can never be claimed -> why
         self._alone: dict[str, str] = {}  # id of a lease that no other notebook knows of -> why
         self._waiting: dict[str, Future[Held]] = {}
         self._held: dict[str, Held] = {}
@@ -169,7 +170,12 @@ class LeaseKeeper:
             return await self._refused_for_ports(wish) or e.LeaseClaimed(home.now(), lease.id, claim=wish.claim)
         try:
             answer = await asyncio.wrap_future(broker.claim(self._made_claim(lease, wish.since, wish.priority)))
-        except (ResourceError, RuntimeError, ValueError) as error:
+        except ValueError as error:
+            # No waiting mends that: it goes on here alone, up to where it would get what it brings along.
+            self._claimed.pop(lease.id, None)
+            self._wrong[lease.id] = f"{spell_all(lease.needs)} can't be leased: {error}"
+            return e.LeaseClaimed(home.now(), lease.id, claim=wish.claim)
+        except (ResourceError, RuntimeError) as error:
             # Who can't reach the others does not know what they hold: it is tried again, and explained meanwhile.
             if self._is_awaited(wish):
                 self._claimed.pop(lease.id, None)
@@ -240,6 +246,7 @@ class LeaseKeeper:
             if lease.id in self._things:
                 self._act(self._things.end(lease.id))
         self._alone.pop(lease.id, None)
+        self._wrong.pop(lease.id, None)
         claimed = self._claimed.get(lease.id)
         if claimed is None or self._made is None:
             return
@@ -314,6 +321,8 @@ class LeaseKeeper:
     async def _provide(
         self, id: str, uid: str, needs: tuple[Need, ...], show: Callable[[str], None]
     ) -> tuple[Provision, ...]:
+        if wrong := self._wrong.pop(id, ""):
+            raise ResourceError(wrong)
         name = self._name(uid)
         provided = await self._things.provide(id, uid, name, needs, show)
         for one in provided:
