@@ -16,9 +16,10 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from ..core.lines import UNSANDBOXED
 from ..core.model import Artifact, Ask, Capability
-from ..core.needs import spell_all
+from ..core.needs import Need, spell_all
 from ..core.plain import plain
 from ..core.ports import Job, Launcher
+from ..core.report import ReportReader
 from ..core.rights import ACTS, NO_CONSENT, Consent
 from ..errors import RefusedError, ResourceError
 from ..models.calls import Arguments
@@ -28,6 +29,7 @@ from ..processes.threads import in_thread
 from .agent_files import Told, Tree, text_of
 from .agent_inputs import describe_inputs
 from .agent_prompt import RESULT_TAKEN
+from .agent_python import scripts_of
 from .agent_run import Runs
 from .agent_tools import (
     SCRATCH,
@@ -172,18 +174,17 @@ class Hands:
             case RunCommand(command=command, seconds=seconds, network=network):
                 box, consent = await self._box_for("run with network" if network else "run", command, network)
                 await self._at(".")
-                return await self._with_what_it_takes(command, seconds, box, network, consent)
+                return await self._command(command, seconds, box, network, consent)
             case RunPython(code=code, seconds=seconds):
                 box, consent = await self._box_for("run Python", code)
                 await self._at(".")
-                self._must(Capability.RUN, consent)
-                return await self._runs.python(code, seconds, box, self._import_path())
+                return await self._python(code, seconds, box, consent)
             case FinalResult():
                 self.result = await self._given(arguments)
                 return RESULT_TAKEN
         raise Told("there is no such tool")
 
-    async def _with_what_it_takes(self, command: str, seconds: float, box: Box, network: bool, consent: Consent) -> str:
+    async def _command(self, command: str, seconds: float, box: Box, network: bool, consent: Consent) -> str:
         """Run a command with the leases that it needs: tests take the test runner, a server takes a port."""
 
         async def run(environment: Mapping[str, str]) -> str:
@@ -193,17 +194,41 @@ class Hands:
                 raise Told(NOT_GRANTED.format(ACTS[Capability.NETWORK]))
             return await self._runs.command(command, seconds, box, has_network, environment)
 
-        lender = self._job.lender
-        if lender is None:
-            return await run({})
+        return await self._with_leases(await self._needs_of(command), run)
+
+    async def _python(self, code: str, seconds: float, box: Box, consent: Consent) -> str:
+        """Run Python, with the test runner when it runs tests. What it serves may go on after the call: no port."""
+
+        async def run(environment: Mapping[str, str]) -> str:
+            self._must(Capability.RUN, consent)
+            return await self._runs.python(code, seconds, box, self._import_path())
+
+        needs = await self._needs_of(await waited(scripts_of, code))
+        return await self._with_leases(tuple(filter(_is_test_runner, needs)), run)
+
+    async def _needs_of(self, scripts: str) -> tuple[Need, ...]:
+        """What scripts for the shell must hold while they run. Raises Told."""
         try:
-            if not (needs := await lender.needs_of(command)):
-                return await run({})
-            self._voice.progress(None, f"waits for {spell_all(needs)}")
+            return await self._job.lender.needs_of(scripts) if self._job.lender is not None else ()
+        except ResourceError as error:
+            raise Told(f"not run: {error}") from None
+
+    async def _with_leases(self, needs: tuple[Need, ...], run: Callable[[Mapping[str, str]], Awaitable[str]]) -> str:
+        """Run something once it is its turn; what it put out, and what came of the tests that were in it."""
+        lender = self._job.lender
+        if lender is None or not needs:
+            return await run({})
+        self._voice.progress(None, f"waits for {spell_all(needs)}")
+        try:
             async with lender.lease(*needs) as held:
-                return await run(held.environment)
+                said = await run(held.environment)
         except (RefusedError, ResourceError) as error:
             raise Told(f"not run: {error}") from None
+        if not any(map(_is_test_runner, needs)):
+            return said
+        reader = ReportReader("")
+        reader.feed(plain(said).splitlines())
+        return f"{said}\n[tests: {reader.line}]" if reader.line else said
 
     # files
 
@@ -374,6 +399,10 @@ def _lines(tree: Tree, path: str, start: int, count: int) -> str:
     if not part:
         raise Told(f"{path} has {len(lines):,} lines")
     return "\n".join((*part, f"[lines {start} to {start + len(part) - 1} of {len(lines):,}]"))
+
+
+def _is_test_runner(need: Need) -> bool:
+    return need.resource == "test-runner"
 
 
 def _renewed(folder: Path) -> None:

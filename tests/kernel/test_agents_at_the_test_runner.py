@@ -32,15 +32,17 @@ RUN = re.compile(r"began ([\d.]+).*ended ([\d.]+)", re.DOTALL)
 class Checker:
     """The agents' model: once all have asked, each runs the tests and gives the last line of what came out."""
 
-    def __init__(self, command: str) -> None:
-        self.command, self.all_there = command, threading.Event()
+    def __init__(self, command: str, in_python: bool) -> None:
+        python = ToolCall("run_python", {"code": f"import subprocess\nprint(subprocess.getoutput({command!r}))"})
+        self.call = python if in_python else ToolCall("run_command", {"command": command})
+        self.all_there = threading.Event()
         self.said: dict[str, str] = {}
 
     def __call__(self, seen: SeenRequest) -> Step:
         name = next(name for name in AGENTS if name in str(seen.items[0]) + seen.last_user)
         outputs = [str(item["output"]) for item in seen.items if item.get("type") == "function_call_output"]
         if not outputs:
-            return Step(call=[ToolCall("run_command", {"command": self.command})], gate=self.all_there)
+            return Step(call=[self.call], gate=self.all_there)
         self.said[name] = outputs[0]
         headline = next((line for line in outputs[0].splitlines() if " in " in line), "nothing was run")
         return Step(call=[ToolCall("final_result", {"headline": headline, "summary": "The tests were run once."})])
@@ -71,12 +73,15 @@ def nb(project: Path) -> Iterator[Callable[[str], LiveKernel]]:
         kernel.wait_for_no_process()
 
 
-@pytest.mark.parametrize(("command", "declares"), [(PYTEST, ""), ("bash all-checks.sh", DECLARED)])
+@pytest.mark.parametrize(
+    ("command", "declares", "in_python"),
+    [(PYTEST, "", False), ("bash all-checks.sh", DECLARED, False), (PYTEST, "", True)],
+)
 def test_five_agents_that_run_the_same_tests_queue_for_the_runner(
-    nb: Callable[[str], LiveKernel], project: Path, command: str, declares: str
+    nb: Callable[[str], LiveKernel], project: Path, command: str, declares: str, in_python: bool
 ) -> None:
     (project / "pyproject.toml").write_text(declares)
-    model = Checker(command)
+    model = Checker(command, in_python)
     with ModelServer(model) as server:
         kernel = nb(server.url)
         for name in AGENTS:
@@ -96,6 +101,8 @@ def test_five_agents_that_run_the_same_tests_queue_for_the_runner(
             assert kernel.end(name) == "done"
             assert "1 passed in" in kernel.ask(f"jo.task({name!r}).result['headline']")
     assert sorted(model.said) == AGENTS
+    for said in model.said.values():
+        assert re.search(r"\n\[tests: 1 passed in [\d.]+ s\]", said), said
     runs = sorted(tuple(map(float, RUN.search(said).groups())) for said in model.said.values())
     assert all(ended <= began for (_, ended), (began, _) in pairwise(runs)), runs
     assert runs[-1][1] - runs[0][0] >= len(AGENTS) * SECONDS
