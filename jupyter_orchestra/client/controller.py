@@ -15,11 +15,11 @@ from weakref import WeakKeyDictionary
 
 from ..core import events as e
 from ..core.needs import Need, spell
-from ..core.ports import Provision, RunsTests
+from ..core.ports import Logged, Provision, RunsTests
 from ..core.resources import ResourceView, lines_of
 from ..errors import GatherTimeout, LeaseLost, RefusedError, ResourceError, UsageError
 from .leased import leased
-from .request import patience, read_needs
+from .request import patience, read_needs, served
 from .tests import TestRun
 
 if TYPE_CHECKING:
@@ -38,7 +38,14 @@ class Controller:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def lease(self, *needs: str, timeout: float | str | None = None, priority: int = 0, wait: bool = True) -> Lease:
+    def lease(
+        self,
+        *needs: str,
+        timeout: float | str | None = None,
+        priority: int = 0,
+        wait: bool = True,
+        command: str = "",
+    ) -> Lease:
         """Things to work with for as long as a ``with`` or ``async with`` block runs.
 
         Parameters
@@ -53,6 +60,10 @@ class Controller:
             Higher ones go first; every 30 s of waiting count for one more.
         wait
             False: now or not at all.
+        command
+            Of the ``"server"`` among the needs, where the project declares none, such as
+            ``"python -m http.server $PORT"``. It is started on a port of the lease, must answer there within 30 s, and
+            ends with the lease.
 
         Returns
         -------
@@ -71,7 +82,8 @@ class Controller:
         found = read_needs(needs)
         if not found:
             raise UsageError("a lease of what? name something, such as port:3000-3010")
-        return Lease(self._client, self._client.resolve(found), patience(timeout), priority, wait)
+        resolved = self._client.resolve(served(found) if command else found)
+        return Lease(self._client, resolved, patience(timeout), priority, wait, command)
 
     def explain(self, task: Any) -> str:
         """Why a task is where it is: who holds what it waits for, how long, and what is ahead. One line."""
@@ -89,10 +101,16 @@ class Lease:
     """A right to things that are used by one at a time."""
 
     def __init__(
-        self, client: Client, needs: tuple[Need, ...], timeout: float | None, priority: int, wait: bool
+        self,
+        client: Client,
+        needs: tuple[Need, ...],
+        timeout: float | None,
+        priority: int,
+        wait: bool,
+        command: str = "",
     ) -> None:
         self._client, self._needs, self._timeout = client, needs, timeout
-        self._priority, self._wait = priority, wait
+        self._priority, self._wait, self._command = priority, wait, command
         self._id = ""
         self._held: Held | None = None
 
@@ -118,6 +136,25 @@ class Lease:
     def ports(self) -> tuple[int, ...]:
         """All ports that it holds."""
         return tuple(unit for need in self._now().lease.needs if need.resource == "port" for unit in need.units)
+
+    @property
+    def url(self) -> str:
+        """Where the server answers that came with it. Raises UsageError when none did."""
+        if (found := self._now().environment.get("SERVER_URL")) is None:
+            raise UsageError("this lease is of no server: ask for server")
+        return found
+
+    def log(self) -> str:
+        """The end of what the server has put out. Raises UsageError when none came with it."""
+        logged = next((thing for thing in self._things() if isinstance(thing, Logged)), None)
+        if logged is None:
+            raise UsageError("this lease is of no server: ask for server")
+        return self._client.runtime.on_loop(logged.log).result(5.0)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to know of it, a line each, such as where a browser finds its server."""
+        return self._now().notes
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -240,7 +277,7 @@ class Lease:
         if keeper is None:
             raise ResourceError("leases can't be kept here: the kernel's log says why")
         self._id = f"lease-{uuid.uuid4().hex}"
-        future = keeper.expect(self._id)
+        future = keeper.expect(self._id, self._command)
         answer = runtime.ask(
             e.LeaseAsked(
                 runtime.now(),

@@ -12,7 +12,7 @@ import msgspec
 
 from ..core.limits import BadBudget, Limits, parse_budget
 from ..core.model import ROLES, Delivery, When
-from ..core.needs import BadNeed, Need, parse_all
+from ..core.needs import ANY_PORT, BadNeed, Need, parse_all
 from ..errors import NotAvailableError, UsageError
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -202,6 +202,14 @@ def seconds(value: float | str, flag: str) -> float:
     if isinstance(value, bool) or not 0 < number <= LONGEST:
         raise wrong
     return number
+
+
+def served(needs: tuple[Need, ...]) -> tuple[Need, ...]:
+    """What is to be leased for a server whose command is given: a port. Raises UsageError where none is meant."""
+    if not any(need.resource == "server" for need in needs):
+        raise UsageError("a command is that of a server: ask for server besides")
+    others = tuple(need for need in needs if need.resource != "server")
+    return others if any(need.resource == "port" for need in others) else (*others, Need("port", choice=ANY_PORT))
 
 
 def patience(value: float | str | None) -> float | None:

@@ -215,8 +215,8 @@ class Keeper(Protocol):
     async def withdraw(self, job: Job) -> None:
         """End what was provided for a job."""
 
-    def expect(self, id: str) -> Future[Held]:
-        """The lease with that id, once it is given and its things are there. Any thread."""
+    def expect(self, id: str, command: str = "") -> Future[Held]:
+        """The lease with that id, once it is given with its things and the server of that command. Any thread."""
 
     async def others(self) -> tuple[Elsewhere, ...]:
         """What other notebooks hold and wait for. Raises ResourceError where that can't be known."""
@@ -350,6 +350,7 @@ class Grant(msgspec.Struct, frozen=True):
     project: Path
     needs: tuple[Need, ...]  # all that was granted together, with their units
     show: Callable[[str], None]  # a line for the card
+    command: str = ""  # of a server that whoever holds it names by itself; it has a port then
 
 
 class Provision(Protocol):
@@ -365,6 +366,14 @@ class Provision(Protocol):
 
     async def end(self) -> None:
         """End it; nothing of it is left (bound: 6 s)."""
+
+
+@runtime_checkable
+class Logged(Protocol):
+    """A real thing that puts something out."""
+
+    def log(self) -> str:
+        """The end of it. On the runtime's loop."""
 
 
 @runtime_checkable

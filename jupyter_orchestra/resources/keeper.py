@@ -105,6 +105,7 @@ class LeaseKeeper:
         self._alone: dict[str, str] = {}  # id of a lease that no other notebook knows of -> why
         self._waiting: dict[str, Future[Held]] = {}
         self._held: dict[str, Held] = {}
+        self._commands: dict[str, str] = {}  # of servers that are to come with leases which somebody waits for
         self._acts: set[asyncio.Task[None]] = set()
 
     # wishes of the machine
@@ -216,7 +217,8 @@ class LeaseKeeper:
         if lease.id not in self._waiting:
             return  # it was given back meanwhile
         try:
-            provided = await self._provide(lease.id, lease.holder, lease.needs, lambda line: None)
+            command = self._commands.pop(lease.id, "")
+            provided = await self._provide(lease.id, lease.holder, lease.needs, lambda line: None, command)
         except BaseException as error:
             if (waiting := self._waiting.pop(lease.id, None)) is not None and not waiting.done():
                 waiting.set_exception(error)
@@ -238,6 +240,7 @@ class LeaseKeeper:
 
     def _free(self, lease: Lease, why: str) -> None:
         held, waiting = self._held.pop(lease.id, None), self._waiting.pop(lease.id, None)
+        self._commands.pop(lease.id, None)
         if held is not None:
             held.lost = True
         if waiting is not None:
@@ -319,12 +322,12 @@ class LeaseKeeper:
         await self._things.end(f"{job.spec.uid}#{job.attempt}")
 
     async def _provide(
-        self, id: str, uid: str, needs: tuple[Need, ...], show: Callable[[str], None]
+        self, id: str, uid: str, needs: tuple[Need, ...], show: Callable[[str], None], command: str = ""
     ) -> tuple[Provision, ...]:
         if wrong := self._wrong.pop(id, ""):
             raise ResourceError(wrong)
         name = self._name(uid)
-        provided = await self._things.provide(id, uid, name, needs, show)
+        provided = await self._things.provide(id, uid, name, needs, show, command)
         for one in provided:
             for note in one.notes:
                 show(note)
@@ -335,9 +338,11 @@ class LeaseKeeper:
 
     # leases that someone asks for while it works
 
-    def expect(self, id: str) -> Future[Held]:
-        """The lease with that id, once it is given and its things are there. Any thread."""
+    def expect(self, id: str, command: str = "") -> Future[Held]:
+        """The lease with that id, once it is given with its things and the server of that command. Any thread."""
         future: Future[Held] = Future()
+        if command:
+            self._commands[id] = command
         self._waiting[id] = future
         return future
 
@@ -365,6 +370,7 @@ class LeaseKeeper:
     async def _give_back(self, id: str) -> None:
         self._held.pop(id, None)
         self._waiting.pop(id, None)
+        self._commands.pop(id, None)
         await self._let_go(id)
 
     async def others(self) -> tuple[Elsewhere, ...]:

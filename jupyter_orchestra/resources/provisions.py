@@ -49,7 +49,7 @@ class Provisions:
         return tuple(one.provision for one in self._made.get(id, ()))
 
     async def provide(
-        self, id: str, uid: str, name: str, needs: tuple[Need, ...], show: Callable[[str], None]
+        self, id: str, uid: str, name: str, needs: tuple[Need, ...], show: Callable[[str], None], command: str = ""
     ) -> tuple[Provision, ...]:
         """Make all that a lease brings along, or nothing of it.
 
@@ -63,17 +63,20 @@ class Provisions:
             Which are granted.
         show
             Takes lines for the person.
+        command
+            Of a server that is to be started besides, on the port among the needs; empty: of none.
 
         Raises
         ------
         ResourceError
             Something can't be had, or the lease was given back meanwhile.
         """
-        ordered = sorted(needs, key=lambda need: _word(need) == "server")  # its port comes first
+        wanted = (*needs, Need("server")) if command else needs
+        ordered = sorted(wanted, key=lambda need: _word(need) == "server")  # its port comes first
         served = [(need, self.providers[_word(need)]) for need in ordered if _word(need) in self.providers]
         if not served:
             return ()
-        grant = partial(Grant, id, uid, name, project=self._project, needs=needs, show=show)
+        grant = partial(Grant, id, uid, name, project=self._project, needs=needs, show=show, command=command)
         making = self._making[id] = asyncio.ensure_future(self._make(id, served, grant))
         try:
             await making

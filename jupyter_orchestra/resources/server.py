@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import re
 import secrets
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
+from pathlib import Path
+
+from jupyter_core.paths import jupyter_runtime_dir
 
 from ..core.needs import Need
 from ..core.ports import Grant, Launch, Launcher, Running
@@ -83,7 +88,7 @@ class ServerProvider:
     environment : callable
         What servers have in their environment.
     base_url : str
-        Where Jupyter itself is found by the browser, such as ``/user/me/``; empty when that is not known.
+        Where Jupyter itself is found by the browser, such as ``/user/me/``; empty: what the server of this kernel says.
     """
 
     resource = "server"
@@ -97,7 +102,7 @@ class ServerProvider:
         base_url: str = "",
     ) -> None:
         self._launcher, self._declared, self._approved, self._environment = launcher, declared, approved, environment
-        self._base_url = base_url or os.environ.get("JUPYTERHUB_SERVICE_PREFIX", "")
+        self._base_url = base_url or os.environ.get("JUPYTERHUB_SERVICE_PREFIX", "") or _base_url()
 
     def capacities(self) -> Mapping[str, int]:
         """One of each."""
@@ -120,7 +125,9 @@ class ServerProvider:
         return Need("port", choice=self._declared.servers[name].port or (3000, 3999))
 
     async def provide(self, need: Need, grant: Grant) -> ServerProvision:
-        """Start a declared server and wait until it answers."""
+        """Start a declared server, or that of the grant's own command, and wait until it answers."""
+        if grant.command:
+            return await self.start(grant.command, grant, ports_of(grant)[0])
         if wrong := self.check(need):
             raise ResourceError(wrong)
         name = self._of(need)
@@ -218,6 +225,14 @@ async def _is_it(called: str, port: int, running: Running, mark: str) -> bool:
     if others and not ours:
         raise ResourceError(f"{called} did not get port {port}: {others[0]} took it meanwhile; try again")
     return True
+
+
+def _base_url() -> str:
+    """That of the Jupyter server which started this kernel, from the file in which it says so; empty: nobody says."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        file = Path(jupyter_runtime_dir()) / f"jpserver-{os.environ['JPY_PARENT_PID']}.json"
+        return str(json.loads(file.read_text("utf-8"))["base_url"])
+    return ""
 
 
 def _name(need: Need) -> str:

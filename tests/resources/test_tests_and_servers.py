@@ -141,3 +141,27 @@ def test_a_port_that_somebody_listens_on_is_no_place_for_a_server(tmp_path: Path
                 await ServerProvider(launcher, found, yes).provide(WEB, grant(tmp_path, need, WEB))
 
     with_launcher(act)
+
+
+@pytest.mark.parametrize("proxy", [True, False])
+def test_where_a_proxy_is_installed_the_browsers_address_is_told_below_the_base_of_its_jupyter_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: bool
+) -> None:
+    (tmp_path / "jpserver-4711.json").write_text('{"base_url": "/lab-of-me/", "pid": 4711}')
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("JPY_PARENT_PID", "4711")
+    monkeypatch.delenv("JUPYTERHUB_SERVICE_PREFIX", raising=False)
+    if proxy:
+        (tmp_path / "lib").mkdir()
+        (tmp_path / "lib" / "jupyter_server_proxy.py").touch()
+        monkeypatch.syspath_prepend(tmp_path / "lib")
+    port = free_port()
+    need = Need("port", choice=(port, port), units=(port,))
+
+    async def act(launcher: LocalLauncher) -> None:
+        served = ServerProvider(launcher, Declared(tmp_path / "pyproject.toml"), None)
+        provision = await served.start("exec python -m http.server $PORT", grant(tmp_path, need), port)
+        assert (f"in the browser: /lab-of-me/proxy/{port}/" in provision.notes) == proxy
+        await provision.end()
+
+    with_launcher(act)
