@@ -126,12 +126,8 @@ class Broker:
         return self._ask(partial(self._claim, claim))
 
     def release(self, id: str) -> Future[None]:
-        """Give back what is held, or take back what waits."""
+        """Give back what is held, or take back what waits or was granted meanwhile."""
         return self._ask(partial(self._release, id))
-
-    def withdraw(self, id: str) -> Future[None]:
-        """Take back a claim that waits, or that was granted meanwhile."""
-        return self.release(id)
 
     def renew(self, ids: Iterable[str]) -> Future[None]:
         """Hold on to leases for another `ttl` seconds; ``lost`` is called for what is not held any more."""

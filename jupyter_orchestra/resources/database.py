@@ -94,18 +94,6 @@ class DatabaseProvider:
         await _within(in_thread(APART, _greet, url, self._server(name, url), f"database {name}"), f"database {name}")
         return _Given(_environment(need, url, grant), (f"database {name}: {show(url)}",))
 
-    async def sweep(self) -> list[str]:
-        """Drop the databases of leases that are over, of this runtime and of earlier boots. Raises ResourceError.
-
-        It reaches the declared servers, so that the project's file must have been approved.
-        """
-        gone = []
-        for name, database in self._declared.databases.items():
-            if database.isolate == "template":
-                server = self._server(name, self._url(database))
-                gone += await in_thread(APART, server.sweep, self._is_leftover)
-        return gone
-
     async def _sweep_once(self, name: str) -> None:
         """Drop what earlier kernels left on a server, before its first use; a failure will be that of the use."""
         if name not in self._swept:

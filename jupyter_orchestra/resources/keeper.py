@@ -142,7 +142,7 @@ class LeaseKeeper:
             return
         if isinstance(answer, Busy):
             self._claimed.pop(lease.id, None)
-            broker.withdraw(lease.id)
+            broker.release(lease.id)
             task = home.machine.tasks.get(lease.holder)
             if task is not None and task.process is not None and not await in_thread(None, _has_ended, task.process):
                 home.post(e.LeaseTaken(home.now(), lease.id, f"{answer.by} has it since the kernel ended"))

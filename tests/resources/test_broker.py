@@ -112,7 +112,7 @@ def test_paths_conflict_by_their_parts(rival: Callable[..., Rival], own: Own) ->
     holder.ask("claim", wants=[["path|/p/src", 1, 1, "w"]])
     for path, mode in (("/p/src/a", "r"), ("/p", "r"), ("/p/src", "w")):
         assert isinstance(own.claim(Want(f"path|{path}", mode=mode), id=path + mode), Busy)
-        own.broker.withdraw(path + mode).result(10)
+        own.broker.release(path + mode).result(10)
     assert not isinstance(own.claim(Want("path|/p/srcs", mode="w"), id="beside"), Busy)
 
 

@@ -88,7 +88,7 @@ def test_a_damaged_file_is_made_anew_while_it_is_held_and_waited_for(
     damage(file_of(folder))
     assert isinstance(own.claim(press()), Busy)
     assert holder.ask("valid", token=token) is True
-    own.broker.withdraw("own").result(10)
+    own.broker.release("own").result(10)
     holder.ask("release")
     assert waiter.hear() > token
     assert isinstance(own.claim(press()), Busy)
@@ -170,7 +170,7 @@ def test_a_place_that_can_not_be_trusted_gives_nothing_and_says_so_until_it_is_m
     clear(file)
     assert isinstance(own.claim(press()), Busy)
     assert holder.ask("valid", token=token) is True
-    own.broker.withdraw("own").result(10)
+    own.broker.release("own").result(10)
     holder.ask("release")
     assert waiter.hear() > token
 
@@ -267,7 +267,7 @@ def test_a_full_memory_file_system_gives_nothing_to_two_and_says_what_to_do(
     ballast.unlink()
     assert isinstance(own.claim(press()), Busy)
     assert holder.ask("valid", token=token) is True
-    own.broker.withdraw("own").result(10)
+    own.broker.release("own").result(10)
     holder.ask("release")
     waiter.tell("claim", wants=PRESS)
     assert waiter.hear() > token
