@@ -51,7 +51,7 @@ def test_wheel_carries_package_labextension_and_demo(wheel: Path) -> None:
 
 
 def test_wheel_is_small(wheel: Path) -> None:
-    assert wheel.stat().st_size < 1_000_000
+    assert wheel.stat().st_size < 1_200_000  # half of it is the page; source maps or a second xterm would go beyond
 
 
 def test_sdist_carries_built_and_source_labextension(sdist: Path) -> None:
