@@ -25,12 +25,16 @@ SECONDS = 240  # for one mutant; one that hangs is found, too
 
 # The tests that know a module best: they go first, since most of its faults end there.
 PROPERTIES = tuple(f"tests/core/test_{name}_properties.py" for name in ("machine", "budget", "grants"))
+SIMULATIONS = tuple(f"tests/core/test_{name}_simulation.py" for name in ("conversation", "leases", "offers"))
 LEASES = ("tests/core/test_leases.py", "tests/core/test_leases_simulation.py")
 NEAREST = {
     **dict.fromkeys(("controller.py", "preemption.py"), ("tests/core/test_controller.py",)),
     **dict.fromkeys(("leases.py", "queues.py", "waiting.py", "stock.py"), LEASES),
     **dict.fromkeys(("budget.py", "spending.py"), ("tests/core/test_budget.py",)),
     "grants.py": ("tests/core/test_grants.py",),
+    "conversation.py": ("tests/core/test_conversation.py", "tests/core/test_conversation_turns.py"),
+    "offers.py": ("tests/core/test_offers.py",),
+    "machine.py": tuple(f"tests/core/test_{name}.py" for name in ("transitions", "stopping", "slots_and_time")),
 }
 BEHIND = {  # files outside of the core, and the tests that hunt in them
     "journal/schema.py": ("tests/journal/test_accounts.py",),
@@ -690,7 +694,7 @@ MUTANTS = (
 
 def prepare(folder: Path, mutant: Mutant | None) -> str:
     """Copy package and tests, and put the fault in. What is wrong with the mutant, if anything."""
-    leave = shutil.ignore_patterns("labextension", "__pycache__", "*.ipynb")
+    leave = shutil.ignore_patterns("labextension", "*.ipynb")  # bytecode goes along: all but the mutant is as it was
     shutil.copytree(ROOT / "jupyter_orchestra", folder / "jupyter_orchestra", ignore=leave)
     behind = {str(Path(file).parent) for files in BEHIND.values() for file in files}
     for tests in {"tests/core", "tests/bridge/golden", *behind}:
@@ -711,7 +715,6 @@ def run(folder: Path, *arguments: str, schedules: int) -> tuple[int, str]:
     environment = {
         **os.environ,
         "PYTHONPATH": str(folder),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "ORCHESTRA_SCHEDULES": str(schedules),
         "ORCHESTRA_SHRINK": "0",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
@@ -734,6 +737,10 @@ def run(folder: Path, *arguments: str, schedules: int) -> tuple[int, str]:
     return done.returncode, failed[0][:150] if failed else (done.stdout + done.stderr).strip()[-500:]
 
 
+def ignored(files: tuple[str, ...]) -> list[str]:
+    return [f"--ignore={file}" for file in files]
+
+
 def hunt(mutant: Mutant | None, properties_alone: bool) -> tuple[bool, str]:
     """Whether a test found the fault (without a fault: whether all tests pass), and what there is to say."""
     with tempfile.TemporaryDirectory(prefix="orchestra-mutant-") as name:
@@ -747,7 +754,9 @@ def hunt(mutant: Mutant | None, properties_alone: bool) -> tuple[bool, str]:
         if mutant is not None and mutant.file in NEAREST and not properties_alone:
             code, line = run(folder, *NEAREST[mutant.file], schedules=0)
         if code == 0 and not properties_alone:
-            code, line = run(folder, "tests/core", *(f"--ignore={file}" for file in PROPERTIES), schedules=0)
+            code, line = run(folder, "tests/core", *ignored(PROPERTIES + SIMULATIONS), schedules=0)
+        if code == 0 and not properties_alone:
+            code, line = run(folder, *SIMULATIONS, schedules=0)
         if code == 0:
             code, line = run(folder, *PROPERTIES, schedules=20 if mutant is None else 400)
         if mutant is None:
