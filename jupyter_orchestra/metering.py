@@ -21,6 +21,7 @@ class _Part:
     def __init__(self, process: Process, used: float, peak: int) -> None:
         self.process = process
         self.heard = self.alive = False
+        self.total = used  # seconds of CPU of the process, for whomever
         self.cpu, self.memory, self.peak, self.processes = 0.0, 0, 0, 0
         self._used, self._before = used, peak
 
@@ -36,8 +37,8 @@ class _Part:
     def end(self) -> None:
         """It is over, or does something else from now on."""
         if (seen := _seen(self.process)) is not None:
-            self.heard = True
-            self.cpu = max(self.cpu, seen.cpu / TICKS - self._used)
+            self.heard, self.total = True, seen.cpu / TICKS
+            self.cpu = max(self.cpu, self.total - self._used)
             self.memory = self.memory or seen.memory
             self.peak = max(self.peak, self.memory)
 
@@ -46,7 +47,7 @@ class _Account:
     """An attempt."""
 
     def __init__(self, attempt: int) -> None:
-        self.attempt, self.over = attempt, False
+        self.attempt = attempt
         self.parts: list[_Part] = []
 
 
@@ -54,19 +55,23 @@ class Meter:
     """Who used what. On the runtime's loop."""
 
     def __init__(self) -> None:
-        self._accounts: dict[str, _Account] = {}  # by the uid of the task, those that ended last at the end
+        self._accounts: dict[str, _Account] = {}  # by the uid of the task
+        self._over: dict[str, None] = {}  # of those whose attempt is over, who ended last at the end
         self._living: dict[int, _Part] = {}  # by the number of the process
         self._peaks: dict[tuple[int, float], int] = {}  # of what lives: the most memory that was seen so far
+        self._totals: dict[tuple[int, float], float] = {}  # of kernels between two attempts: seconds of CPU so far
 
     def began(self, uid: str, attempt: int, process: Process, adopted: bool = False) -> None:
         """An attempt has a process; `adopted`: since an earlier kernel."""
         account = self._accounts.get(uid)
         if account is None or account.attempt != attempt:
             account = self._accounts[uid] = _Account(attempt)
+            self._over.pop(uid, None)
         # What a process other than a kernel does is all for the attempt.
-        seen = _seen(process) if process.connection and not adopted else None
-        used = seen.cpu / TICKS if seen is not None else 0.0
-        part = _Part(process, used, self._peaks.get((process.pid, process.started), 0) if seen is not None else 0)
+        known = process.pid, process.started
+        shared = bool(process.connection) and not adopted
+        used = self._used(process) if shared else 0.0
+        part = _Part(process, used, self._peaks.get(known, 0) if shared else 0)
         account.parts.append(part)
         self._living[process.pid] = part
 
@@ -79,6 +84,7 @@ class Meter:
         self._peaks[known] = beat.peak
         if not beat.alive:
             del self._peaks[known]
+            self._totals.pop(known, None)
             self._living.pop(beat.pid, None)
 
     def ended(self, uid: str, attempt: int) -> None:
@@ -90,11 +96,11 @@ class Meter:
             part.end()
             if self._living.get(part.process.pid) is part:
                 del self._living[part.process.pid]
-        account.over = True
-        self._accounts[uid] = self._accounts.pop(uid)
-        over = [known for known, other in self._accounts.items() if other.over]
-        for known in over[: max(0, len(over) - KEPT)]:
-            del self._accounts[known]
+                self._totals[part.process.pid, part.process.started] = part.total
+        self._over[uid] = None
+        if len(self._over) > KEPT:
+            oldest = next(iter(self._over))
+            del self._over[oldest], self._accounts[oldest]
 
     def measured(self, uid: str) -> Measured | None:
         """What the last attempt of a task uses, or has used; None: it was never measured."""
@@ -109,6 +115,13 @@ class Meter:
             max(part.peak for part in parts),
             sum(part.processes for part in living),
         )
+
+    def _used(self, process: Process) -> float:
+        """Seconds of CPU so far; between two attempts a kernel uses next to none."""
+        if (total := self._totals.pop((process.pid, process.started), None)) is not None:
+            return total
+        seen = _seen(process)
+        return seen.cpu / TICKS if seen is not None else 0.0
 
 
 def _seen(process: Process) -> Seen | None:
