@@ -196,11 +196,12 @@ def test_the_loop_goes_on_while_many_guests_misbehave(unharmed: House) -> None:
 
 
 def test_another_user_is_not_heard(unharmed: House) -> None:
-    with pytest.MonkeyPatch.context() as patch, unharmed.knock() as guest:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(server, "_uid_of", lambda writer: os.getuid() + 1)
-        with contextlib.suppress(OSError):
-            guest.say({"type": "Hello", "protocol": words.PROTOCOL, "token": unharmed.token})
-        assert guest.is_turned_out()
+        with unharmed.knock() as guest:
+            with contextlib.suppress(OSError):
+                guest.say({"type": "Hello", "protocol": words.PROTOCOL, "token": unharmed.token})
+            assert guest.is_turned_out()
 
 
 def test_the_system_says_who_is_at_the_other_end(house: House) -> None:
