@@ -9,10 +9,9 @@ from __future__ import annotations
 from .core.model import Process
 from .core.usage import Measured
 from .supervisor.census import TICKS, Seen, look
-from .supervisor.values import Beat
+from .supervisor.values import SAME, Beat
 
 KEPT = 1_000  # attempts that are over and still known
-SAME = 0.001  # seconds by which two notes of one start may differ
 
 
 class _Part:

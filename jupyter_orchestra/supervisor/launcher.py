@@ -19,18 +19,17 @@ from ..core.ports import Launch, Limits
 from ..processes.launcher import MARK, around
 from ..processes.threads import in_thread
 from ..processes.tree import Root, end_tree, members
+from .guardian import BY_ITSELF
 from .link import Link, connect, reach
 from .main import await_rest, remove_rest
 from .running import LOST, End, SupervisedRunning, merged
-from .values import Beat, Held
+from .values import SAME, Beat, Held
 from .wire import Message
 
 GRACE = 600.0  # seconds that processes may run on without a kernel
-BY_ITSELF = 0.5  # seconds in which what has lost its owner ends without help
 ENDING = 3.0  # seconds in which a supervisor has ended a tree
 CLOSING = 8.0  # seconds in which everything has ended
 R = TypeVar("R", SupervisedRunning, SupervisedRunning | None)
-SAME = 0.001  # seconds by which two notes of one start may differ
 
 
 class SupervisedLauncher:

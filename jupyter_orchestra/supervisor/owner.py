@@ -221,9 +221,8 @@ class Owner:
             tree = self._roots.pop(pid, None)
             owner = tree or self._whose.get(pid, (0, self._strays))[1]
             owner.used += usage.ru_utime + usage.ru_stime
-            owner.peak = max(
-                owner.peak, usage.ru_maxrss << 10
-            )  # of one of its processes; between two looks nobody sees more
+            # Of one of its processes alone, but between two looks nobody sees more.
+            owner.peak = max(owner.peak, usage.ru_maxrss << 10)
             if tree is not None:
                 self._root_ended(tree, os.waitstatus_to_exitcode(status))
 

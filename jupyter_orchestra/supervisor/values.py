@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+SAME = 0.001  # seconds by which two notes of one start may differ
+
 
 class Beat(msgspec.Struct, frozen=True):
     """How a launch is: every 5 s while anything of it lives, and when its first process has ended."""
