@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from keepers_home import Home
 
 from jupyter_orchestra.core import events as e
-from jupyter_orchestra.core.machine import Machine
 from jupyter_orchestra.core.model import Kind, Spec
 from jupyter_orchestra.core.needs import Need
 from jupyter_orchestra.resources.broker import Broker, Busy, Claim
@@ -42,37 +42,21 @@ class SlowBroker:
         return Future()
 
 
-class Home:
+class Hearing(Home):
     """A machine that hears what is posted when the test says so."""
 
     def __init__(self) -> None:
-        self.machine = Machine()
-        self.inbox: list[e.Event] = [
+        super().__init__()
+        self.posted = [
             e.KernelStarted(1_000.0, 1, (Kind("kernel", 1),)),
             e.ResourcesDeclared(1_000.0, {"press": 1}),
             e.TasksDispatched(1_000.0, "r", tasks=(Spec("uid", "fit", "kernel", "pass", needs=(Need("press"),)),)),
         ]
 
     @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        return asyncio.get_running_loop()
-
-    @property
     def state(self) -> str:
         lease = self.machine.controller.leases.get(ID)
         return lease.state if lease is not None else "none"
-
-    def now(self) -> float:
-        return 1_000.0
-
-    def post(self, event: e.Event) -> None:
-        self.inbox.append(event)
-
-    def ask(self, event: e.Asked) -> Future[e.Answer]:
-        raise AssertionError(event)
-
-    def new_request(self) -> str:
-        return "request"
 
     def hear(self, keeper: LeaseKeeper, *events: e.Event) -> None:
         for event in events:
@@ -81,13 +65,13 @@ class Home:
                     keeper.told(wish)
 
     def hear_all(self, keeper: LeaseKeeper) -> None:
-        events, self.inbox = self.inbox, []
+        events, self.posted = self.posted, []
         self.hear(keeper, *events)
 
 
-def play(folder: Path, *steps: Step) -> tuple[Home, SlowBroker]:
+def play(folder: Path, *steps: Step) -> tuple[Hearing, SlowBroker]:
     """A task wants the press, which is claimed; then what the person asks, and (number of a claim, its answer)."""
-    home, broker = Home(), SlowBroker()
+    home, broker = Hearing(), SlowBroker()
 
     async def main() -> None:
         keeper = LeaseKeeper(home, (), lambda opened, lost: cast(Broker, broker), folder, folder)
@@ -138,7 +122,7 @@ def test_who_gives_up_waits_for_it_in_no_line_of_the_machine(tmp_path: Path) -> 
 
 
 def test_what_is_taken_back_before_it_is_claimed_is_not_claimed(tmp_path: Path) -> None:
-    home = Home()
+    home = Hearing()
     broker = SlowBroker()
 
     async def main() -> None:

@@ -8,11 +8,11 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from keepers_home import Home
 
 from jupyter_orchestra.core import events as e
 from jupyter_orchestra.core.leases import Lease
 from jupyter_orchestra.core.leasing import Held
-from jupyter_orchestra.core.machine import Machine
 from jupyter_orchestra.core.needs import Need
 from jupyter_orchestra.core.ports import Grant
 from jupyter_orchestra.errors import RefusedError, ResourceError
@@ -63,12 +63,12 @@ class Thing:
         await self._things.end()
 
 
-class World:
+class World(Home):
     """The keeper's home, and what lives in it."""
 
     def __init__(self, folder: Path) -> None:
-        self.machine = Machine()
-        self.posted: list[tuple[e.Event, list[str]]] = []  # and what lived at that moment
+        super().__init__()
+        self.seen: list[tuple[e.Event, list[str]]] = []  # what was posted, and what lived at that moment
         self.living: list[str] = []
         self.gate, opened = asyncio.Event(), asyncio.Event()
         opened.set()
@@ -76,21 +76,8 @@ class World:
         quick = Things("quick", self.living, opened)
         self.keeper = LeaseKeeper(self, (quick, self.slow), None, folder / "project", folder / "grants")
 
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        return asyncio.get_running_loop()
-
-    def now(self) -> float:
-        return 1_000.0
-
     def post(self, event: e.Event) -> None:
-        self.posted.append((event, list(self.living)))
-
-    def ask(self, event: e.Asked) -> Future[e.Answer]:
-        raise AssertionError(event)
-
-    def new_request(self) -> str:
-        return "request"
+        self.seen.append((event, list(self.living)))
 
     async def begin(self, lease: Lease = LEASE) -> Future[Held]:
         """It is wanted and given, and the slow thing is being made."""
@@ -130,8 +117,8 @@ def test_it_is_ended_before_the_lease_is_free(tmp_path: Path, needs: tuple[Need,
         over = world.keeper.give_back("lease")
         assert over is not None
         await asyncio.wrap_future(over)
-        assert {event for event, _ in world.posted} == {RELEASED}
-        assert all(living == [] for _, living in world.posted)
+        assert {event for event, _ in world.seen} == {RELEASED}
+        assert all(living == [] for _, living in world.seen)
 
     play(tmp_path, story, seed)
 
@@ -142,11 +129,11 @@ def test_it_is_ended_though_it_takes_long_to_end(tmp_path: Path, seed: int) -> N
         await world.begin()
         over = world.keeper.give_back("lease")
         await world.turns()
-        assert world.posted == []
+        assert world.seen == []
         world.slow.ends.set()
         assert over is not None
         await asyncio.wrap_future(over)
-        assert all(living == [] for _, living in world.posted)
+        assert all(living == [] for _, living in world.seen)
 
     play(tmp_path, story, seed)
 
@@ -156,8 +143,8 @@ def test_what_is_there_when_nobody_waits_any_more_is_ended(tmp_path: Path, seed:
         future = await world.begin()
         assert future.cancel()
         world.gate.set()
-        await settle(lambda: world.posted, what="it is free")
-        assert world.posted == [(RELEASED, [])]
+        await settle(lambda: world.seen, what="it is free")
+        assert world.seen == [(RELEASED, [])]
 
     play(tmp_path, story, seed)
 
@@ -170,8 +157,8 @@ def test_one_whose_lease_was_lost_meanwhile_is_ended_and_who_waits_is_told(tmp_p
         with pytest.raises(RefusedError, match="another has it"):
             await asyncio.wrap_future(future)
         await settle(lambda: not world.living, what="it is ended")
-        await settle(lambda: e.LeaseFenced(1_000.0, "lease") in [event for event, _ in world.posted])
-        assert all(living == [] for _, living in world.posted)
+        await settle(lambda: e.LeaseFenced(1_000.0, "lease") in [event for event, _ in world.seen])
+        assert all(living == [] for _, living in world.seen)
 
     play(tmp_path, story, seed)
 
@@ -185,7 +172,7 @@ def test_one_that_is_given_back_before_it_begins_does_not_begin(tmp_path: Path, 
             await asyncio.wrap_future(over)
         await world.turns()
         assert world.living == []
-        assert [event for event, _ in world.posted].count(RELEASED) >= 1
+        assert [event for event, _ in world.seen].count(RELEASED) >= 1
 
     play(tmp_path, story, seed)
 
@@ -198,12 +185,12 @@ def test_who_gives_back_twice_waits_twice_for_its_end(tmp_path: Path, seed: int)
         world.slow.ends.clear()
         overs = [world.keeper.give_back("lease") for _ in range(2)]
         await world.turns()
-        assert world.posted == []
+        assert world.seen == []
         world.slow.ends.set()
         for over in overs:
             if over is not None:
                 await asyncio.wrap_future(over)
-        assert all(living == [] for _, living in world.posted)
+        assert all(living == [] for _, living in world.seen)
 
     play(tmp_path, story, seed)
 
@@ -218,7 +205,7 @@ def test_what_could_not_be_made_is_told(tmp_path: Path, monkeypatch: pytest.Monk
         world.keeper.told(e.GiveLease(LEASE))
         with pytest.raises(ResourceError, match="is broken"):
             await asyncio.wrap_future(future)
-        await settle(lambda: world.posted, what="it is free")
-        assert world.posted == [(RELEASED, [])]
+        await settle(lambda: world.seen, what="it is free")
+        assert world.seen == [(RELEASED, [])]
 
     play(tmp_path, story, seed)

@@ -9,14 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from keepers_home import Home
 
 from jupyter_orchestra.core import events as e
 from jupyter_orchestra.core.leases import Lease
-from jupyter_orchestra.core.machine import Machine
 from jupyter_orchestra.core.model import Process, Spec, State, Task
 from jupyter_orchestra.core.needs import Need
 from jupyter_orchestra.core.ports import Grant
@@ -41,28 +41,6 @@ async def main():
 asyncio.run(main())
 print("over")
 """
-
-
-class Home:
-    def __init__(self) -> None:
-        self.machine = Machine()
-        self.posted: list[e.Event] = []
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        return asyncio.get_running_loop()
-
-    def now(self) -> float:
-        return 1_000.0
-
-    def post(self, event: e.Event) -> None:
-        self.posted.append(event)
-
-    def ask(self, event: e.Asked) -> Future[e.Answer]:
-        raise AssertionError(event)
-
-    def new_request(self) -> str:
-        return "request"
 
 
 @pytest.fixture
