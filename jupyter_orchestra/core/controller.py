@@ -456,7 +456,7 @@ def _is_of(lease: str, uid: str, attempt: int) -> bool:
 
 def outlives(kind: Kind, spec: Spec) -> bool:
     """Whether the process of a running task goes on without the kernel, for the next one to take it over."""
-    return kind.adoptable and not any(need.resource.partition(":")[0] in OURS for need in spec.needs)
+    return kind.adoptable and not any(need.word in OURS for need in spec.needs)
 
 
 def next_lease(task: Task) -> str:

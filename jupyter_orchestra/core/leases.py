@@ -51,7 +51,7 @@ class LeaseTable(Queues):
     def impossible(self, needs: Iterable[Need]) -> str:
         """Why these needs can never be granted; empty when they can."""
         for need in needs:
-            word = need.resource.partition(":")[0]
+            word = need.word
             if word in ("path", "container") or (word == "port" and _is_port(need)):
                 continue
             if word == "port":
@@ -386,7 +386,7 @@ def is_shared(need: Need) -> bool:
 
 def rank_of(need: Need) -> int:
     """Where it stands in the order in which things are asked for one after the other."""
-    word = need.resource.partition(":")[0]
+    word = need.word
     return RANKS.index(word) if word in RANKS else len(RANKS)
 
 

@@ -39,6 +39,16 @@ class Need(msgspec.Struct, frozen=True, omit_defaults=True):
     choice: tuple[int, int] | None = None  # of "port": any one from the first to the last
     units: tuple[int, ...] = ()  # what was granted: concrete ports, numbers of graphics cards
 
+    @property
+    def word(self) -> str:
+        """What it begins with, by which it is known who serves it, such as ``db``."""
+        return self.resource.partition(":")[0]
+
+    @property
+    def name(self) -> str:
+        """Which one of those, such as ``shop``; empty: it has none."""
+        return self.resource.partition(":")[2]
+
 
 class BadNeed(ValueError):
     """What was written is no need; says in one line what would be right."""

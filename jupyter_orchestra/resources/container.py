@@ -56,7 +56,7 @@ class ContainerProvider:
 
     def check(self, need: Need) -> str:
         """What is wrong with a need, in one line."""
-        name = _name(need)
+        name = need.name
         if name not in self._declared.containers:
             return unknown("containers", name, self._declared.containers, self._declared.file)
         return "" if any(map(shutil.which, PROGRAMS)) else MISSING
@@ -65,7 +65,7 @@ class ContainerProvider:
         """Start it. Raises ResourceError."""
         if wrong := self.check(need):
             raise ResourceError(wrong)
-        name = _name(need)
+        name = need.name
         container = self._declared.containers[name]
         what = f"{container.image} {container.command}".strip()
         await ensure_approved(self._approved, f"start the container {name}", what)
@@ -256,7 +256,3 @@ def _advise(said: str, engine: Engine, container: Container) -> str:
     if re.search(r"image not known|no such image|unable to find image", said, re.IGNORECASE):
         return f"the image {container.image} is not here: {engine.program} pull {container.image}"
     return f"{said}: see that {engine.program} run {container.image} works"
-
-
-def _name(need: Need) -> str:
-    return need.resource.partition(":")[2]

@@ -62,7 +62,7 @@ class DatabaseProvider:
 
     def check(self, need: Need) -> str:
         """What is wrong with a need, in one line."""
-        name = _name(need)
+        name = need.name
         database = self._declared.databases.get(name)
         if database is None:
             return unknown("databases", name, self._declared.databases, self._declared.file)
@@ -82,7 +82,7 @@ class DatabaseProvider:
         """Reach the database, or make the task's own. Raises ResourceError."""
         if wrong := self.check(need):
             raise ResourceError(wrong)
-        name = _name(need)
+        name = need.name
         database = self._declared.databases[name]
         url = self._url(database)
         await ensure_approved(self._approved, f"reach the database {name}", show(url))
@@ -106,7 +106,7 @@ class DatabaseProvider:
         return marks.is_leftover(text, self._owner, self._living)
 
     async def _own_database(self, need: Need, database: Database, url: URL, grant: Grant) -> Provision:
-        name = _name(need)
+        name = need.name
         template = database.template or url.database or ""
         own = f"jo_{secrets.token_hex(4)}"
         server = self._server(name, url)
@@ -126,7 +126,7 @@ class DatabaseProvider:
         return _Given(_environment(need, given, grant), (note,), lambda: server.drop(own))
 
     async def _own_copy(self, need: Need, url: URL, grant: Grant) -> Provision:
-        name, stop = _name(need), threading.Event()
+        name, stop = need.name, threading.Event()
         source, target = Path(url.database or ""), grant.folder / f"{name}.db"
         making = asyncio.ensure_future(in_thread(APART, copy_sqlite, source, target, f"database {name}", stop))
         try:
@@ -244,8 +244,8 @@ async def _within(reaching: Awaitable[None], label: str) -> None:
 
 def _environment(need: Need, url: URL, grant: Grant) -> dict[str, str]:
     """DATABASE_URL; of several databases that is the first, and each has a variable of its own name."""
-    names = [_name(other) for other in grant.needs if other.resource.startswith("db:")]
-    name, value = _name(need), url.render_as_string(hide_password=False)
+    names = [other.name for other in grant.needs if other.word == "db" and other.name]
+    name, value = need.name, url.render_as_string(hide_password=False)
     environment = {"DATABASE_URL": value} if names[:1] in ([], [name]) else {}
     if len(names) > 1:
         environment[f"DATABASE_URL_{re.sub('[^A-Z0-9]', '_', name.upper())}"] = value
@@ -255,7 +255,3 @@ def _environment(need: Need, url: URL, grant: Grant) -> dict[str, str]:
 def _is_path(database: str | None) -> TypeGuard[str]:
     """Whether a SQLite URL names a plain file."""
     return bool(database) and database != ":memory:" and not str(database).startswith("file:")
-
-
-def _name(need: Need) -> str:
-    return need.resource.partition(":")[2]

@@ -72,8 +72,8 @@ class Provisions:
             Something can't be had, or the lease was given back meanwhile.
         """
         wanted = (*needs, Need("server")) if command else needs
-        ordered = sorted(wanted, key=lambda need: _word(need) == "server")  # its port comes first
-        served = [(need, self.providers[_word(need)]) for need in ordered if _word(need) in self.providers]
+        ordered = sorted(wanted, key=lambda need: need.word == "server")  # its port comes first
+        served = [(need, self.providers[need.word]) for need in ordered if need.word in self.providers]
         if not served:
             return ()
         grant = partial(Grant, id, uid, name, project=self._project, needs=needs, show=show, command=command)
@@ -152,7 +152,3 @@ async def _end_all(made: Sequence[_Kept]) -> None:
             await one.end()
         except Exception:
             log.exception("a leased thing could not be ended")
-
-
-def _word(need: Need) -> str:
-    return need.resource.partition(":")[0]

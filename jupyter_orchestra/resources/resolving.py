@@ -45,11 +45,11 @@ class Resolver:
         if not any(need.resource == "port" for need in needs):
             servers = self._providers.get("server")
             if isinstance(servers, ServerProvider):
-                found += [servers.port_for(need) for need in found if _word(need) == "server"]
+                found += [servers.port_for(need) for need in found if need.word == "server"]
         return tuple(found)
 
     def _checked(self, need: Need) -> Need:
-        provider = self._providers.get(_word(need))
+        provider = self._providers.get(need.word)
         if provider is not None and (wrong := provider.check(need)):
             raise UsageError(wrong)
         return self._completed(need)
@@ -76,7 +76,3 @@ def _merged(needs: Iterable[Need]) -> list[Need]:
         if key not in found or need.mode == "w":
             found[key] = need
     return list(found.values())
-
-
-def _word(need: Need) -> str:
-    return need.resource.partition(":")[0]

@@ -110,7 +110,7 @@ class ServerProvider:
 
     def check(self, need: Need) -> str:
         """Whether it is declared."""
-        name, servers = _name(need), self._declared.servers
+        name, servers = need.name, self._declared.servers
         if name and name not in servers:
             return unknown("servers", name, servers, self._declared.file)
         if not name and not servers:
@@ -163,13 +163,13 @@ class ServerProvider:
 
     def _of(self, need: Need) -> str:
         """The server's name: when only one is declared it need not be said."""
-        return _name(need) or next(iter(self._declared.servers), "")
+        return need.name or next(iter(self._declared.servers), "")
 
     def _port(self, name: str, grant: Grant) -> int:
         """The port of the grant that is this server's: each of its servers has another one."""
         free = list(ports_of(grant))
         for need in grant.needs:
-            if need.resource.partition(":")[0] == "server" and free:
+            if need.word == "server" and free:
                 first, last = self.port_for(need).choice or (0, 0)
                 port = next((port for port in free if first <= port <= last), free[0])
                 if self._of(need) == name:
@@ -233,10 +233,6 @@ def _base_url() -> str:
         file = Path(jupyter_runtime_dir()) / f"jpserver-{os.environ['JPY_PARENT_PID']}.json"
         return str(json.loads(file.read_text("utf-8"))["base_url"])
     return ""
-
-
-def _name(need: Need) -> str:
-    return need.resource.partition(":")[2]
 
 
 def _called(name: str) -> str:

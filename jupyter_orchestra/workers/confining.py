@@ -93,7 +93,7 @@ class Box(NamedTuple):
 
 async def box_for(job: Job, workspace: Path, project: Path, landlock_suffices: bool) -> Box:
     """The box of an agent; what leases something outside of every box has none, and its card says so."""
-    outside = [need for need in job.spec.needs if need.resource.partition(":")[0] in OUTSIDE]
+    outside = [need for need in job.spec.needs if need.word in OUTSIDE]
     if outside:
         why = f"it leases {spell_all(outside)}, which nothing confined can reach"
         job.reporter.unsandboxed(why)
